@@ -1,0 +1,122 @@
+# xenstored, libxenstore and the xenstore tools. One Makefile, no recursion
+# into directories; sources are listed by name; everything that is made goes
+# below $(BUILD). `make help` lists the targets.
+
+BUILD ?= build
+CC ?= gcc
+CXX ?= g++
+CFLAGS ?= -O2 -g
+DESTDIR ?=
+
+# ---- where things go --------------------------------------------------------
+
+PREFIX ?= /usr/local
+multiarch := $(shell $(CC) -print-multiarch 2>/dev/null)
+BINDIR ?= $(PREFIX)/bin
+SBINDIR ?= $(PREFIX)/sbin
+LIBDIR ?= $(PREFIX)/lib$(if $(multiarch),/$(multiarch))
+INCLUDEDIR ?= $(PREFIX)/include
+MANDIR ?= $(PREFIX)/share/man
+DATADIR ?= $(PREFIX)/share
+SYSTEMDUNITDIR ?= $(PREFIX)/lib/systemd/system
+BASHCOMPDIR ?= $(DATADIR)/bash-completion/completions
+PKGCONFIGDIR ?= $(LIBDIR)/pkgconfig
+
+# ---- flags ------------------------------------------------------------------
+
+warn := -Wall -Wextra -Werror -Wmissing-prototypes -Wstrict-prototypes \
+	-Wshadow -Wpointer-arith -Wwrite-strings
+harden := -fstack-protector-strong -fstack-clash-protection -fPIE
+ldharden := -pie -Wl,-z,relro,-z,now -Wl,-z,noexecstack
+
+# SAN=address,undefined or SAN=thread makes a sanitizer build.
+SAN ?=
+ifneq ($(SAN),)
+san := -fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer
+else
+harden += -D_FORTIFY_SOURCE=2
+endif
+
+all_CPPFLAGS := -D_GNU_SOURCE -Iinclude $(CPPFLAGS)
+all_CFLAGS := -std=gnu11 $(warn) $(harden) $(san) -pthread $(CFLAGS)
+all_LDFLAGS := $(ldharden) $(san) -pthread $(LDFLAGS)
+
+COMPILE = $(CC) $(all_CPPFLAGS) $(EXTRA_CPPFLAGS) $(all_CFLAGS) \
+	$(EXTRA_CFLAGS) -MMD -MP -c $< -o $@
+LINK = $(CC) $(all_LDFLAGS) -o $@ $^
+
+# The Xen libraries are optional; without them only the VMM port is built.
+have_xen := $(wildcard /usr/include/xenevtchn.h)
+
+# ---- the library ------------------------------------------------------------
+
+lib_SRC :=
+
+# ---- the tools --------------------------------------------------------------
+
+tools_SRC :=
+
+# ---- the daemon -------------------------------------------------------------
+
+base_SRC :=
+store_SRC :=
+io_SRC :=
+persist_SRC :=
+op_SRC :=
+top_SRC :=
+
+xenstored_SRC := $(base_SRC:%=xenstored/base/%.c) \
+	$(store_SRC:%=xenstored/store/%.c) $(io_SRC:%=xenstored/io/%.c) \
+	$(persist_SRC:%=xenstored/persist/%.c) $(op_SRC:%=xenstored/op/%.c) \
+	$(top_SRC:%=xenstored/%.c)
+xenstored_OBJ := $(xenstored_SRC:%.c=$(BUILD)/%.o)
+xenstored_LIBS := -ltalloc -levent_core -lsqlite3 -lseccomp
+
+$(xenstored_OBJ): EXTRA_CPPFLAGS = -Ixenstored
+
+# Everything but main(), so that unit tests link what they need of it.
+$(BUILD)/xenstored.a: $(xenstored_OBJ)
+	@rm -f $@
+	$(AR) rcs $@ $^
+
+# ---- tests ------------------------------------------------------------------
+
+# tests/unit/test_NAME.c, each a cmocka program
+unit_TESTS :=
+
+# scripts, run with $(BUILD) in the environment as $$BUILD
+check_SCRIPTS :=
+
+unit_BIN := $(unit_TESTS:%=$(BUILD)/tests/unit/test_%)
+check_BIN := $(unit_BIN)
+
+$(BUILD)/tests/unit/%.o: EXTRA_CPPFLAGS = -Ixenstored -Itests
+$(unit_BIN): %: %.o $(BUILD)/xenstored.a
+	$(LINK) $(xenstored_LIBS) -lcmocka
+
+# ---- targets ----------------------------------------------------------------
+
+all_TARGETS :=
+
+.DEFAULT_GOAL := all
+.PHONY: all check run-check clean help
+all: $(all_TARGETS)
+
+check: ## install what is missing, build, run every test
+	@tests/deps.sh check
+	@$(MAKE) --no-print-directory run-check
+
+run-check: all $(check_BIN)
+	@BUILD=$(abspath $(BUILD)) tests/run-tests $(check_BIN) $(check_SCRIPTS)
+
+clean: ## remove everything that was made
+	rm -rf $(BUILD)
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
+
+$(BUILD)/%.o: %.c
+	@mkdir -p $(@D)
+	$(COMPILE)
+
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
