@@ -87,8 +87,27 @@ unit_TESTS :=
 # scripts, run with $(BUILD) in the environment as $$BUILD
 check_SCRIPTS :=
 
+# A pretended hypervisor for daemons, Debian's included; see tests/peers.
+peers_CPPFLAGS := -Itests/peers
+peers_BIN := $(BUILD)/tests/peers/fxctl
+ifneq ($(have_xen),)
+peers_BIN += $(BUILD)/tests/peers/fakexen.so
+endif
+
+$(BUILD)/tests/peers/%.o: EXTRA_CPPFLAGS = $(peers_CPPFLAGS)
+
+$(BUILD)/tests/peers/fxctl: %: %.o $(BUILD)/tests/peers/fxstate.o
+	$(LINK)
+
+# Preloaded into programs without sanitizers, so built without.
+$(BUILD)/tests/peers/fakexen.so: tests/peers/fakexen.c tests/peers/fxstate.c \
+		tests/peers/fakexen.h
+	@mkdir -p $(@D)
+	$(CC) -D_GNU_SOURCE -Iinclude $(CPPFLAGS) -std=gnu11 $(warn) $(CFLAGS) \
+		-fPIC -shared -o $@ $(filter %.c,$^)
+
 unit_BIN := $(unit_TESTS:%=$(BUILD)/tests/unit/test_%)
-check_BIN := $(unit_BIN)
+check_BIN := $(unit_BIN) $(peers_BIN)
 
 $(BUILD)/tests/unit/%.o: EXTRA_CPPFLAGS = -Ixenstored -Itests
 $(unit_BIN): %: %.o $(BUILD)/xenstored.a
