@@ -58,11 +58,17 @@ tools_SRC :=
 
 # ---- the daemon -------------------------------------------------------------
 
+# One module a line, in the order of the layers.
 base_SRC :=
+
 store_SRC :=
+
 io_SRC :=
+
 persist_SRC :=
+
 op_SRC :=
+
 top_SRC :=
 
 xenstored_SRC := $(base_SRC:%=xenstored/base/%.c) \
@@ -83,6 +89,7 @@ $(BUILD)/xenstored.a: $(xenstored_OBJ)
 
 # tests/unit/test_NAME.c, each a cmocka program
 unit_TESTS :=
+
 
 # scripts, run with $(BUILD) in the environment as $$BUILD
 check_SCRIPTS :=

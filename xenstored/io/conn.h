@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A connection: one peer's identity, its input as messages, its output queue.
+ *
+ * Output is one FIFO of whole messages, replies and events alike. Nothing is
+ * sent when it is queued: conn_flush() is called by the gate at the end of the
+ * tick, after the journal has committed.
+ *
+ * O1  Messages leave whole and in the order in which they were queued.
+ * O2  Every queued message is charged to the connection's ledger (16 + payload
+ *     bytes of memory) until its last byte is sent; a request counts as
+ *     outstanding until its reply and the events that it caused, at whatever
+ *     connection, are sent or dropped. Requests of the privileged do not count.
+ * O3  An event equal in path and token to one that is queued and not yet begun
+ *     to be sent is not queued again, found in O(1); not for special paths.
+ * O4  An event to an unprivileged peer that was not begun within the limit
+ *     (conn_expire) is dropped; so is one that its memory quota refuses.
+ * O5  While a connection is throttled (too many outstanding, memory over its
+ *     hard limit) it is not read from, and costs nothing.
+ * O6  A slow reader blocks nobody but itself.
+ */
+#ifndef IO_CONN_H
+#define IO_CONN_H
+
+#include "base/blob.h"
+#include "base/list.h"
+#include "base/quota.h"
+#include "base/who.h"
+#include "io/frame.h"
+#include "io/transport.h"
+
+struct conn;
+
+/* Upcalls to the owner. */
+struct conn_user {
+	/* There is or may be something to do: the owner calls conn_fill() and
+	 * conn_next() in its tick. May be called repeatedly. */
+	void (*runnable)(void *arg, struct conn *conn);
+	/* Output was queued and the gate should flush. */
+	void (*dirty)(void *arg, struct conn *conn);
+	/* The peer is gone or broke the rules (`why` for the log): a socket is
+	 * to be freed by the owner; a ring stays, ignored. Not called from
+	 * within conn_free. Must not free the connection itself: defer. */
+	void (*lost)(void *arg, struct conn *conn, const char *why);
+	/* Ring reset: see transport.h. */
+	void (*reset)(void *arg, struct conn *conn, bool watches);
+	void *arg;
+};
+
+/* Takes over the transport (talloc_steal). `ledger` may be NULL. `who` must
+ * outlive the connection and may change. */
+int conn_new(TALLOC_CTX *ctx, struct transport *transport,
+	     const struct who *who, struct ledger *ledger,
+	     const struct conn_user *user, struct conn **out);
+
+struct transport *conn_transport(const struct conn *conn);
+/* Bad ring peer: nothing is read or written any more. */
+bool conn_ignored(const struct conn *conn);
+/* Drops queued output and partial input and ignores the peer; `error` is
+ * XENSTORE_ERROR_*. */
+void conn_ignore(struct conn *conn, uint32_t error);
+/* Drops queued output and partial input; the peer starts afresh. */
+void conn_reset(struct conn *conn);
+
+/*
+ * Input. conn_next() gives the next complete request, reading from the
+ * transport when its input is used up. The message is good until the next call
+ * for this connection.
+ * EAGAIN: nothing now; runnable() will tell when there is.
+ * EPIPE: lost() was or will be called.
+ */
+int conn_next(struct conn *conn, struct message *out);
+/* Puts the message that conn_next() gave last back at the front: a request
+ * that has to wait. conn_next() says EAGAIN until conn_resume(). */
+void conn_hold(struct conn *conn);
+void conn_resume(struct conn *conn);
+/* After settle: tells the peer what was consumed. Called by the gate. */
+void conn_settle(struct conn *conn);
+
+/*
+ * A request in flight: made when it is taken, a reference kept by its reply and
+ * by each event it caused. When the last one goes, it is no longer outstanding.
+ */
+struct flight;
+/* NULL for the privileged, or without memory: then it does not count. */
+struct flight *conn_flight(struct conn *conn);
+struct flight *flight_ref(struct flight *flight);	/* NULL is fine */
+void flight_unref(struct flight *flight);
+
+/* Queues a reply: type, req_id and tx_id from `to` with `type` replaced.
+ * -ENOMEM: the connection is lost, for a reply cannot be dropped. */
+int conn_reply(struct conn *conn, const struct xsd_sockmsg *to, uint32_t type,
+	       struct blob payload, struct flight *flight);
+/* Queues an event, or drops it by O3 or O4. An event whose payload would be
+ * longer than XENSTORE_PAYLOAD_MAX is dropped. `cause` may be NULL. */
+void conn_event(struct conn *conn, const char *path, const char *token,
+		struct flight *cause);
+/* Room for a message of up to `len` payload bytes is admitted by the peer's
+ * memory quota? (Replies are queued regardless.) */
+size_t conn_queued(const struct conn *conn);		/* messages */
+size_t conn_queued_bytes(const struct conn *conn);
+
+/* Sends what the transport takes, in as few calls as possible. */
+void conn_flush(struct conn *conn);
+
+/* Drops events that were queued before `before` (ms) and not begun. Returns
+ * the queueing time of the oldest that is left, 0: none. */
+uint64_t conn_expire(struct conn *conn, uint64_t before);
+/* The clock used to stamp events; ms. */
+void conn_set_now(struct conn *conn, uint64_t now);
+
+/* For live update and the journal: walks the queue. `sent` bytes of the first
+ * message have left already. */
+void conn_each_queued(const struct conn *conn,
+		      void (*fn)(void *arg, const struct xsd_sockmsg *hdr,
+				 const void *payload, size_t sent),
+		      void *arg);
+size_t conn_partial(const struct conn *conn, const void **data);
+
+/* Why is it not being read, for reports: NULL, "outstanding", "memory",
+ * "held", "ignored". */
+const char *conn_throttled(const struct conn *conn);
+
+struct conn_stats {
+	uint64_t requests, replies, events, events_merged, events_dropped,
+		bytes_in, bytes_out, throttled;
+};
+const struct conn_stats *conn_stats(const struct conn *conn);
+
+#endif
