@@ -60,6 +60,7 @@ tools_SRC :=
 
 # One module a line, in the order of the layers.
 base_SRC :=
+base_SRC += quota
 
 store_SRC :=
 
@@ -89,6 +90,7 @@ $(BUILD)/xenstored.a: $(xenstored_OBJ)
 
 # tests/unit/test_NAME.c, each a cmocka program
 unit_TESTS :=
+unit_TESTS += quota
 
 
 # scripts, run with $(BUILD) in the environment as $$BUILD
