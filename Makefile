@@ -60,6 +60,7 @@ tools_SRC :=
 
 # One module a line, in the order of the layers.
 base_SRC :=
+base_SRC += hash
 base_SRC += quota
 
 store_SRC :=
