@@ -64,6 +64,7 @@ base_SRC += hash
 base_SRC += quota
 
 store_SRC :=
+store_SRC += path
 
 io_SRC :=
 
@@ -92,6 +93,7 @@ $(BUILD)/xenstored.a: $(xenstored_OBJ)
 # tests/unit/test_NAME.c, each a cmocka program
 unit_TESTS :=
 unit_TESTS += quota
+unit_TESTS += path
 
 
 # scripts, run with $(BUILD) in the environment as $$BUILD

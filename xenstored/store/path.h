@@ -62,7 +62,8 @@ size_t path_parent_len(const char *path, size_t len);
 /* Number of components: 0 for "/". */
 unsigned int path_depth(const char *path);
 
-/* Is `path` equal to or below `top`, by components? */
+/* Is `path` equal to or below `top`, by components? "@name/5" is below "@name";
+ * no special node is below "/". */
 bool path_is_below(const char *top, const char *path);
 
 #endif
