@@ -97,7 +97,7 @@ unit_TESTS += path
 
 
 # scripts, run with $(BUILD) in the environment as $$BUILD
-check_SCRIPTS :=
+check_SCRIPTS := tests/conformance/conformance.sh
 
 # A pretended hypervisor for daemons, Debian's included; see tests/peers.
 peers_CPPFLAGS := -Itests/peers
@@ -118,8 +118,18 @@ $(BUILD)/tests/peers/fakexen.so: tests/peers/fakexen.c tests/peers/fxstate.c \
 	$(CC) -D_GNU_SOURCE -Iinclude $(CPPFLAGS) -std=gnu11 $(warn) $(CFLAGS) \
 		-fPIC -shared -o $@ $(filter %.c,$^)
 
+# Wire behaviour as data: scripts that run against any xenstored.
+conformance_BIN := $(BUILD)/tests/conformance/run
+conformance_SRC := run script client guest
+
+$(BUILD)/tests/conformance/%.o: EXTRA_CPPFLAGS = $(peers_CPPFLAGS)
+$(conformance_BIN): $(conformance_SRC:%=$(BUILD)/tests/conformance/%.o) \
+		$(BUILD)/tests/peers/fxstate.o
+	$(LINK)
+
 unit_BIN := $(unit_TESTS:%=$(BUILD)/tests/unit/test_%)
-check_BIN := $(unit_BIN) $(peers_BIN)
+check_BIN := $(unit_BIN)
+check_TOOLS := $(peers_BIN) $(conformance_BIN)
 
 $(BUILD)/tests/unit/%.o: EXTRA_CPPFLAGS = -Ixenstored -Itests
 $(unit_BIN): %: %.o $(BUILD)/xenstored.a
@@ -130,15 +140,18 @@ $(unit_BIN): %: %.o $(BUILD)/xenstored.a
 all_TARGETS :=
 
 .DEFAULT_GOAL := all
-.PHONY: all check run-check clean help
+.PHONY: all check run-check conformance clean help
 all: $(all_TARGETS)
 
 check: ## install what is missing, build, run every test
 	@tests/deps.sh check
 	@$(MAKE) --no-print-directory run-check
 
-run-check: all $(check_BIN)
+run-check: all $(check_BIN) $(check_TOOLS)
 	@BUILD=$(abspath $(BUILD)) tests/run-tests $(check_BIN) $(check_SCRIPTS)
+
+conformance: all $(peers_BIN) $(conformance_BIN) ## the conformance scripts, ours and Debian's
+	@BUILD=$(abspath $(BUILD)) tests/conformance/conformance.sh
 
 clean: ## remove everything that was made
 	rm -rf $(BUILD)
