@@ -31,12 +31,23 @@
 
 struct conn;
 
+/*
+ * What the connections of one server share: the buffer that input is received
+ * into, the clock, and the table behind O3. Must outlive them.
+ */
+struct conn_pool;
+int conn_pool_new(TALLOC_CTX *ctx, struct conn_pool **out);
+/* The clock that stamps events, ms; set once per tick. */
+void conn_pool_set_now(struct conn_pool *pool, uint64_t now);
+
 /* Upcalls to the owner. */
 struct conn_user {
-	/* There is or may be something to do: the owner calls conn_fill() and
-	 * conn_next() in its tick. May be called repeatedly. */
+	/* There is or may be something to do: the owner calls conn_next() in
+	 * its tick until that says EAGAIN. May be called repeatedly, also by
+	 * conn_settle() and conn_flush(): look for it after the gate. */
 	void (*runnable)(void *arg, struct conn *conn);
-	/* Output was queued and the gate should flush. */
+	/* Something has to leave: the gate calls conn_flush(). Told once until
+	 * that has been called. */
 	void (*dirty)(void *arg, struct conn *conn);
 	/* The peer is gone or broke the rules (`why` for the log): a socket is
 	 * to be freed by the owner; a ring stays, ignored. Not called from
@@ -47,11 +58,12 @@ struct conn_user {
 	void *arg;
 };
 
-/* Takes over the transport (talloc_steal). `ledger` may be NULL. `who` must
- * outlive the connection and may change. */
-int conn_new(TALLOC_CTX *ctx, struct transport *transport,
-	     const struct who *who, struct ledger *ledger,
-	     const struct conn_user *user, struct conn **out);
+/* Takes over the transport (talloc_steal), also when it fails. `ledger` may be
+ * NULL. `who` must outlive the connection and may change. */
+int conn_new(TALLOC_CTX *ctx, struct conn_pool *pool,
+	     struct transport *transport, const struct who *who,
+	     struct ledger *ledger, const struct conn_user *user,
+	     struct conn **out);
 
 struct transport *conn_transport(const struct conn *conn);
 /* Bad ring peer: nothing is read or written any more. */
@@ -59,13 +71,14 @@ bool conn_ignored(const struct conn *conn);
 /* Drops queued output and partial input and ignores the peer; `error` is
  * XENSTORE_ERROR_*. */
 void conn_ignore(struct conn *conn, uint32_t error);
-/* Drops queued output and partial input; the peer starts afresh. */
+/* Drops queued output and partial input; the peer starts afresh, also one that
+ * was ignored. */
 void conn_reset(struct conn *conn);
 
 /*
  * Input. conn_next() gives the next complete request, reading from the
- * transport when its input is used up. The message is good until the next call
- * for this connection.
+ * transport when its input is used up. The payload is good until the next call
+ * for any connection of the pool.
  * EAGAIN: nothing now; runnable() will tell when there is.
  * EPIPE: lost() was or will be called.
  */
@@ -74,8 +87,12 @@ int conn_next(struct conn *conn, struct message *out);
  * that has to wait. conn_next() says EAGAIN until conn_resume(). */
 void conn_hold(struct conn *conn);
 void conn_resume(struct conn *conn);
-/* After settle: tells the peer what was consumed. Called by the gate. */
+/* Tells the peer what was consumed. The gate calls it, after the commit, for
+ * connections that were read from; conn_flush() includes it. */
 void conn_settle(struct conn *conn);
+/* The limits of the ledger or what is used of them has changed: a connection
+ * that is throttled by them looks again. */
+void conn_recheck(struct conn *conn);
 
 /*
  * A request in flight: made when it is taken, a reference kept by its reply and
@@ -100,15 +117,12 @@ void conn_event(struct conn *conn, const char *path, const char *token,
 size_t conn_queued(const struct conn *conn);		/* messages */
 size_t conn_queued_bytes(const struct conn *conn);
 
-/* Sends what the transport takes, in as few calls as possible. */
+/* Settles, and sends what the transport takes, in as few calls as possible. */
 void conn_flush(struct conn *conn);
 
 /* Drops events that were queued before `before` (ms) and not begun. Returns
  * the queueing time of the oldest that is left, 0: none. */
 uint64_t conn_expire(struct conn *conn, uint64_t before);
-/* The clock used to stamp events; ms. */
-void conn_set_now(struct conn *conn, uint64_t now);
-
 /* For live update and the journal: walks the queue. `sent` bytes of the first
  * message have left already. */
 void conn_each_queued(const struct conn *conn,

@@ -32,17 +32,24 @@
 #include "io/xenport.h"
 
 /*
- * A transport over a mapped page, which it unmaps when freed. Binds `remote`;
- * with `keep` the indices stay as they are (restart, live update), else they
- * are set to 0. Features are written when `features` != 0; connection is set
- * to 0 and the guest notified.
+ * A transport over a mapped page, which it unmaps when freed, also when it
+ * fails. Binds `remote`; with `keep` the indices stay as they are (restart,
+ * live update), else they are set to 0, unless all a fresh page holds is a
+ * first request. Features are written when `features` != 0; the error field is
+ * only written when they have the ERROR bit. connection is set to 0 and the
+ * guest notified.
  */
 int ring_new(TALLOC_CTX *ctx, struct xenport *port, uint16_t domid,
 	     struct xenstore_domain_interface *page, uint32_t remote,
 	     uint32_t features, bool keep, struct transport **out);
+/* The same, with `keep`, on the local port that a predecessor had bound. */
+int ring_adopt(TALLOC_CTX *ctx, struct xenport *port, uint16_t domid,
+	       struct xenstore_domain_interface *page, uint32_t remote,
+	       uint32_t local, uint32_t features, struct transport **out);
 
-/* INTRODUCE of a connected domain: new port, indices 0, alive again. A port
- * that cannot be bound leaves the ring without one (it is then scanned). */
+/* INTRODUCE of a connected domain: new port, indices 0, alive again; the guest
+ * sees it when the ring is settled. Goes with conn_reset(). A port that cannot
+ * be bound leaves the ring without one (it is then scanned). */
 void ring_reintroduce(struct transport *ring, uint32_t remote);
 
 /* The slow safety scan: looks at the page as if it had been notified. */

@@ -6,7 +6,8 @@
  * non-blocking connects. A path that a living daemon serves is refused
  * (EADDRINUSE), a stale one is replaced. Running out of descriptors is
  * survived: accepting pauses, is logged once, and goes on when a client has
- * gone or after a second.
+ * gone or after a second. The file stays when the listener is freed, for a
+ * successor may listen on.
  */
 #ifndef IO_SOCK_H
 #define IO_SOCK_H
@@ -18,7 +19,11 @@
 
 struct sock_listener;
 
-/* accepted() takes over the transport. */
+/*
+ * accepted() takes over the transport.
+ * -EADDRINUSE: a living daemon serves the path. -ENAMETOOLONG: no room for it
+ * in a socket address. -ENOTSOCK: some other file has that name.
+ */
 int sock_listen(TALLOC_CTX *ctx, struct loop *loop, const char *path,
 		void (*accepted)(void *arg, struct transport *transport),
 		void *arg, struct sock_listener **out);

@@ -21,24 +21,29 @@ struct transport_ops {
 	const char *kind;	/* "socket", "ring" */
 	/*
 	 * Takes up to `room` bytes. *got == 0: nothing now. *more: there may
-	 * be more at once (the buffer was filled).
+	 * be more at once (the buffer was filled). With room == 0 it only looks
+	 * whether the peer is sane or wants a reset. Calls reset() if so.
 	 * -EPIPE: the peer has gone. -EPROTO: it broke the ring's rules.
 	 */
 	int (*read)(struct transport *transport, void *buf, size_t room,
 		    size_t *got, bool *more);
-	/* Tells the peer that what was read is consumed. */
-	void (*settle)(struct transport *transport);
+	/* The end of a batch, after the commit: tells the peer that what was
+	 * read is consumed, and notifies it of that and of what was written.
+	 * True: there is, or may be, more to read already. */
+	bool (*settle)(struct transport *transport);
 	/*
 	 * Sends; *put may be less than given, also 0. Then ready() is called
-	 * with writable when there is room again. Errors as read().
+	 * with writable when there is room again. Only after the commit.
+	 * -EPIPE as read(). EAGAIN: read() has something to say first.
 	 */
 	int (*write)(struct transport *transport, const struct iovec *iov,
 		     int n, size_t *put);
-	/* Stop or resume reporting readable (a throttled peer costs nothing). */
+	/* Stop or resume reporting readable (a throttled peer costs nothing).
+	 * That a ring asks for a reset or is broken is reported anyway. */
 	void (*listen)(struct transport *transport, bool on);
 	/* The connection gives up on the peer: `error` is XENSTORE_ERROR_*,
-	 * shown where the transport has a place for it. No further calls but
-	 * free. */
+	 * shown where the transport has a place for it. It is not read from or
+	 * written to any more, unless it calls reset(). */
 	void (*fail)(struct transport *transport, uint32_t error);
 	/* The descriptor, for the journal and live update; -1: none. */
 	int (*fd)(const struct transport *transport);
@@ -52,7 +57,8 @@ struct transport {
 	void (*ready)(void *arg, bool readable, bool writable);
 	/* The peer asked for a fresh start (ring reconnect, or a reset of the
 	 * ring by its firmware): drop partial input and queued output; with
-	 * `watches` also watches and transactions. */
+	 * `watches` also watches and transactions. Called from within read().
+	 */
 	void (*reset)(void *arg, bool watches);
 	void *arg;
 };
