@@ -41,6 +41,10 @@ all_CPPFLAGS := -D_GNU_SOURCE -Iinclude $(CPPFLAGS)
 all_CFLAGS := -std=gnu11 $(warn) $(harden) $(san) -pthread $(CFLAGS)
 all_LDFLAGS := $(ldharden) $(san) -pthread $(LDFLAGS)
 
+# make V=1 shows the commands.
+Q := $(if $(V),,@)
+say = $(if $(V),,@printf '  %-8s%s\n' "$(1)" "$(2)")
+
 COMPILE = $(CC) $(all_CPPFLAGS) $(EXTRA_CPPFLAGS) $(all_CFLAGS) \
 	$(EXTRA_CFLAGS) -MMD -MP -c $< -o $@
 LINK = $(CC) $(all_LDFLAGS) -o $@ $^
@@ -61,7 +65,9 @@ tools_SRC :=
 # One module a line, in the order of the layers.
 base_SRC :=
 base_SRC += hash
+base_SRC += log
 base_SRC += quota
+base_SRC += trace
 
 store_SRC :=
 store_SRC += path
@@ -86,7 +92,8 @@ $(xenstored_OBJ): EXTRA_CPPFLAGS = -Ixenstored
 # Everything but main(), so that unit tests link what they need of it.
 $(BUILD)/xenstored.a: $(xenstored_OBJ)
 	@rm -f $@
-	$(AR) rcs $@ $^
+	$(call say,AR,$@)
+	$(Q)$(AR) rcs $@ $^
 
 # ---- tests ------------------------------------------------------------------
 
@@ -133,7 +140,8 @@ check_TOOLS := $(peers_BIN) $(conformance_BIN)
 
 $(BUILD)/tests/unit/%.o: EXTRA_CPPFLAGS = -Ixenstored -Itests
 $(unit_BIN): %: %.o $(BUILD)/xenstored.a
-	$(LINK) $(xenstored_LIBS) -lcmocka
+	$(call say,LD,$@)
+	$(Q)$(LINK) $(xenstored_LIBS) -lcmocka
 
 # ---- targets ----------------------------------------------------------------
 
@@ -161,6 +169,7 @@ help: ## list the targets
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
-	$(COMPILE)
+	$(call say,CC,$<)
+	$(Q)$(COMPILE)
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

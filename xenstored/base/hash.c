@@ -74,7 +74,8 @@ uint64_t hash_bytes(const struct hash_table *table, uint64_t seed,
 		v0 ^= word;
 	}
 	word = 0;
-	memcpy(&word, p, left);
+	if (left)
+		memcpy(&word, p, left);
 	last |= word;
 	v3 ^= last;
 	SIP_ROUND;
