@@ -1,0 +1,588 @@
+/* SPDX-License-Identifier: MIT */
+#include "domains.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/scoped.h"
+#include "io/ring.h"
+#include "store/tree.h"
+
+#define INTRODUCE_EVENT "@introduceDomain"
+#define RELEASE_EVENT "@releaseDomain"
+
+struct domain {
+	struct list in_all;	/* by domid */
+	uint16_t domid;
+	bool introduced;
+	bool shutdown_seen;
+	uint32_t features;
+	uint64_t unique_id;
+	uint64_t born;		/* generation when the record was made */
+	struct domains *domains;
+	struct ledger *ledger;
+	struct session *session;	/* NULL: not introduced */
+};
+
+struct domains {
+	struct sessions *sessions;
+	struct ledgers *ledgers;
+	struct xenport *port;
+	struct trace *trace;
+	struct domains_options options;
+	struct list all;
+	/* Sparse, like the ledgers. */
+	struct domain **leaf[256];
+	struct log_limit quota_log;
+};
+
+static struct domain **domain_slot(const struct domains *domains,
+				   uint16_t domid)
+{
+	struct domain **leaf = domains->leaf[domid >> 8];
+
+	return leaf ? &leaf[domid & 0xff] : NULL;
+}
+
+struct domain *domains_find(const struct domains *domains, uint16_t domid)
+{
+	struct domain **slot = domain_slot(domains, domid);
+
+	return slot ? *slot : NULL;
+}
+
+struct domain *domains_next(const struct domains *domains,
+			    const struct domain *prev)
+{
+	const struct list *next =
+		prev ? prev->in_all.next : domains->all.next;
+
+	return next == &domains->all ?
+		       NULL :
+		       list_entry(next, struct domain, in_all);
+}
+
+uint16_t domain_domid(const struct domain *domain)
+{
+	return domain->domid;
+}
+
+struct ledger *domain_ledger(const struct domain *domain)
+{
+	return domain->ledger;
+}
+
+struct session *domain_session(const struct domain *domain)
+{
+	return domain->session;
+}
+
+bool domain_introduced(const struct domain *domain)
+{
+	return domain->introduced;
+}
+
+bool domain_shutdown_seen(const struct domain *domain)
+{
+	return domain->shutdown_seen;
+}
+
+uint32_t domain_features(const struct domain *domain)
+{
+	return domain->features;
+}
+
+uint16_t domain_target(const struct domain *domain)
+{
+	return domain->session ? domain->session->who.target : DOMID_INVALID;
+}
+
+uint64_t domain_unique_id(const struct domain *domain)
+{
+	return domain->unique_id;
+}
+
+struct limits *domains_limits(struct domains *domains)
+{
+	return &domains->options.limits;
+}
+
+const struct domains_options *domains_options(const struct domains *domains)
+{
+	return &domains->options;
+}
+
+static void quota_crossed(void *arg, const struct ledger *ledger,
+			  enum quota_item item, bool hard, bool above)
+{
+	struct domains *domains = arg;
+	uint16_t domid = ledger_domid(ledger);
+
+	trace_line(domains->trace, TRACE_ACC, "d%u %s %s %s limit", domid,
+		   quota_name(item), above ? "above" : "below",
+		   hard ? "hard" : "soft");
+	if (item != QUOTA_MEMORY ||
+	    !log_limit(&domains->quota_log, domains->sessions->now, NULL))
+		return;
+	if (hard && above)
+		log_warn("Domain %u exceeds hard memory quota, "
+			 "Xenstore interface to domain stalled", domid);
+	else if (hard)
+		log_warn("Domain %u below hard memory quota again", domid);
+	else if (above)
+		log_warn("Domain %u exceeds soft memory quota", domid);
+	else
+		log_warn("Domain %u below soft memory quota again", domid);
+}
+
+static int domain_unlink(struct domain *domain)
+{
+	struct domains *domains = domain->domains;
+
+	TALLOC_FREE(domain->session);
+	list_del(&domain->in_all);
+	*domain_slot(domains, domain->domid) = NULL;
+	trace_line(domains->trace, TRACE_OBJ, "DESTROY domain %u",
+		   domain->domid);
+	return 0;
+}
+
+static int domain_link(struct domain *domain)
+{
+	struct domains *domains = domain->domains;
+	struct domain ***leaf = &domains->leaf[domain->domid >> 8];
+	struct domain *next;
+
+	if (!*leaf)
+		*leaf = talloc_zero_array(domains, struct domain *, 256);
+	if (!*leaf)
+		return -ENOMEM;
+	(*leaf)[domain->domid & 0xff] = domain;
+	list_for_each(next, &domains->all, in_all)
+		if (next->domid > domain->domid)
+			break;
+	list_insert_before(&next->in_all, &domain->in_all);
+	talloc_set_destructor(domain, domain_unlink);
+	return 0;
+}
+
+static bool domain_is_fixed(const struct domains *domains, uint16_t domid)
+{
+	return domid == domains->options.priv || domid == domains->options.self;
+}
+
+static int domain_new(struct domains *domains, uint16_t domid,
+		      uint64_t unique_id, struct domain **out)
+{
+	scoped_talloc struct domain *domain =
+		talloc_zero(domains, struct domain);
+	int err;
+
+	if (!domain)
+		return -ENOMEM;
+	domain->domid = domid;
+	domain->unique_id = unique_id;
+	domain->features = domains->options.features;
+	if (domains->sessions->store)
+		domain->born = store_generation(domains->sessions->store);
+	domain->domains = domains;
+	err = ledger_new(domain, domid, domid == domains->options.priv,
+			 &domains->options.limits, &domain->ledger);
+	if (!err)
+		err = ledgers_add(domains->ledgers, domain->ledger);
+	if (!err)
+		err = domain_link(domain);
+	if (err)
+		return err;
+	ledger_set_notify(domain->ledger, quota_crossed, domains);
+	trace_line(domains->trace, TRACE_OBJ, "CREATE domain %u", domid);
+	*out = TAKE(domain);
+	return 0;
+}
+
+static int domain_state(const struct domains *domains, uint16_t domid,
+			struct dom_state *out)
+{
+	*out = (struct dom_state){ 0 };
+	if (domain_is_fixed(domains, domid))
+		return 0;
+	if (!domains->port)
+		return ENOENT;
+	return domains->port->ops->state(domains->port, domid, out);
+}
+
+int domains_know(struct domains *domains, uint16_t domid, struct domain **out)
+{
+	struct dom_state state;
+	int err;
+
+	*out = domains_find(domains, domid);
+	if (*out)
+		return 0;
+	err = domain_state(domains, domid, &state);
+	if (err)
+		return err;
+	if (state.dying)
+		return ENOENT;
+	return domain_new(domains, domid, state.unique_id, out);
+}
+
+/* For the store: see store_set_lives(). */
+static bool domain_lives(void *arg, uint16_t domid, uint64_t since)
+{
+	struct domains *domains = arg;
+	struct domain *domain;
+
+	return !domains_know(domains, domid, &domain) &&
+	       (domain->born <= since ||
+		domain_is_fixed(domains, domid));
+}
+
+static void domains_fire(struct domains *domains, const char *name,
+			 const uint16_t *domids, size_t n)
+{
+	const struct node *root = store_root(domains->sessions->store);
+	struct node *special = tree_find(root, name);
+
+	watch_fire_special(domains->sessions->index, name, domids, n,
+			   special ? node_perms(special) : NULL,
+			   node_perms(tree_find(root, "/")));
+}
+
+/* No one may act for a target that is gone. */
+static void domains_drop_target(struct domains *domains, uint16_t target)
+{
+	struct domain *domain;
+
+	list_for_each(domain, &domains->all, in_all)
+		if (domain->session && domain->session->who.target == target)
+			domain->session->who.target = DOMID_INVALID;
+}
+
+/*
+ * Ends a domain up to its event, which the caller fires. Memory may be too
+ * short to remove its nodes at once: then the record stays and the next look
+ * at the domains tries again.
+ */
+static int domain_end(struct domain *domain)
+{
+	struct domains *domains = domain->domains;
+	int err;
+
+	TALLOC_FREE(domain->session);
+	domain->introduced = false;
+	domains_drop_target(domains, domain->domid);
+	err = store_purge_domain(domains->sessions->store, domain->domid,
+				 domains->options.keep_orphans);
+	if (err) {
+		log_error("cannot remove the nodes of domain %u: %s",
+			  domain->domid, strerror(-err));
+		return err;
+	}
+	talloc_free(domain);
+	return 0;
+}
+
+static int domain_map(struct domains *domains, uint16_t domid, uint64_t gfn,
+		      struct xenstore_domain_interface **page)
+{
+	if (!domains->port)
+		return EINVAL;
+	return domains->port->ops->map(domains->port, domid, gfn, page);
+}
+
+/* A session over a page that is mapped; the ring unmaps it if this fails. */
+static int domain_connect(struct domain *domain,
+			  struct xenstore_domain_interface *page,
+			  uint32_t remote, bool keep)
+{
+	struct domains *domains = domain->domains;
+	struct who who = {
+		.domid = domain->domid,
+		.target = DOMID_INVALID,
+		.privileged = domain->domid == domains->options.priv,
+		.features = domain->features,
+	};
+	struct transport *transport;
+	int err;
+
+	err = ring_new(domain, domains->port, domain->domid, page, remote,
+		       domain->features, keep, &transport);
+	if (err)
+		return err;
+	err = session_new(domain, domains->sessions, transport, &who,
+			  domain->ledger, &domain->session);
+	if (err) {
+		talloc_free(transport);
+		return err;
+	}
+	domain->introduced = true;
+	return 0;
+}
+
+static int domain_introduce_first(struct domain *domain, uint64_t gfn,
+				  uint32_t remote)
+{
+	struct xenstore_domain_interface *page;
+	uint32_t own;
+	int err;
+
+	err = domain_map(domain->domains, domain->domid, gfn, &page);
+	if (err)
+		return err;
+	/* A domain made at boot tells its port in the page itself. */
+	own = __atomic_load_n(&page->evtchn_port, __ATOMIC_RELAXED);
+	err = domain_connect(domain, page, own ? own : remote, false);
+	if (err)
+		return err;
+	domains_fire(domain->domains, INTRODUCE_EVENT, &domain->domid, 1);
+	return 0;
+}
+
+int domains_introduce(struct domains *domains, uint16_t domid, uint64_t gfn,
+		      uint32_t remote)
+{
+	struct domain *domain;
+	bool known = domains_find(domains, domid);
+	int err;
+
+	if (!remote)
+		return EINVAL;
+	err = domains_know(domains, domid, &domain);
+	if (err)
+		return err;
+	if (domain->introduced) {
+		session_reset(domain->session, true);
+		ring_reintroduce(conn_transport(domain->session->conn), remote);
+		conn_revive(domain->session->conn);
+		return 0;
+	}
+	err = domain_introduce_first(domain, gfn, remote);
+	if (err && !known)
+		talloc_free(domain);
+	return err;
+}
+
+static int domain_find_introduced(struct domains *domains, uint16_t domid,
+				  struct domain **out)
+{
+	*out = domains_find(domains, domid);
+	return *out && (*out)->introduced ? 0 : ENOENT;
+}
+
+int domains_release(struct domains *domains, uint16_t domid)
+{
+	struct domain *domain;
+	int err;
+
+	if (domain_is_fixed(domains, domid))
+		return EINVAL;
+	err = domain_find_introduced(domains, domid, &domain);
+	if (!err)
+		err = domain_end(domain);
+	if (!err)
+		domains_fire(domains, RELEASE_EVENT, &domid, 1);
+	return err;
+}
+
+int domains_resume(struct domains *domains, uint16_t domid)
+{
+	struct domain *domain;
+	int err;
+
+	if (domain_is_fixed(domains, domid))
+		return EINVAL;
+	err = domain_find_introduced(domains, domid, &domain);
+	if (!err)
+		domain->shutdown_seen = false;
+	return err;
+}
+
+int domains_set_target(struct domains *domains, uint16_t domid,
+		       uint16_t target)
+{
+	struct domain *domain, *other;
+	int err;
+
+	err = domain_find_introduced(domains, domid, &domain);
+	if (!err)
+		err = domain_find_introduced(domains, target, &other);
+	if (err)
+		return err;
+	if (conn_ignored(domain->session->conn) ||
+	    conn_ignored(other->session->conn))
+		return EINVAL;
+	domain->session->who.target = target;
+	return 0;
+}
+
+int domains_set_features(struct domains *domains, uint16_t domid,
+			 uint32_t features)
+{
+	struct domain *domain;
+	int err;
+
+	if (features & ~domains->options.features)
+		return EINVAL;
+	err = domains_know(domains, domid, &domain);
+	if (err)
+		return err;
+	if (domain->introduced)
+		return EBUSY;
+	domain->features = features;
+	return 0;
+}
+
+/* M1, M3. True: the domain is over and shall be ended. */
+static bool domain_is_over(const struct domain *domain,
+			   const struct dom_state *state, int err)
+{
+	return err == ENOENT || state->dying ||
+	       state->unique_id != domain->unique_id;
+}
+
+void domains_check(struct domains *domains)
+{
+	struct domain *domain, *next;
+	scoped_talloc uint16_t *told = NULL;
+	size_t n = 0, known = 0;
+
+	list_for_each(domain, &domains->all, in_all)
+		known++;
+	told = talloc_array(NULL, uint16_t, known);
+	list_for_each_safe(domain, next, &domains->all, in_all)
+	{
+		uint16_t domid = domain->domid;
+		bool tell = domain->introduced;
+		struct dom_state state;
+		int err;
+
+		if (domain_is_fixed(domains, domid))
+			continue;
+		err = domain_state(domains, domid, &state);
+		if (err && err != ENOENT)
+			continue;	/* cannot tell: it lives */
+		if (domain_is_over(domain, &state, err))
+			tell &= !domain_end(domain);
+		else if (state.shutdown && !domain->shutdown_seen)
+			domain->shutdown_seen = true;
+		else
+			tell = false;
+		if (tell && told && n < known)
+			told[n++] = domid;
+	}
+	if (n)
+		domains_fire(domains, RELEASE_EVENT, told, n);
+}
+
+void domains_scan(struct domains *domains)
+{
+	struct domain *domain;
+
+	list_for_each(domain, &domains->all, in_all)
+		if (domain->session && !conn_ignored(domain->session->conn))
+			ring_scan(conn_transport(domain->session->conn));
+}
+
+static void domains_changed(void *arg)
+{
+	domains_check(arg);
+}
+
+static void domains_attached(void *arg, uint16_t domid, bool introduce)
+{
+	struct domains *domains = arg;
+	int err;
+
+	if (!introduce)
+		return;
+	/* The VMM's channel needs no number: any but 0 will do. */
+	err = domains_introduce(domains, domid, 0, 1);
+	if (err)
+		log_warn("cannot introduce domain %u: %s", domid,
+			 strerror(abs(err)));
+}
+
+int domains_new(TALLOC_CTX *ctx, struct sessions *sessions,
+		struct ledgers *ledgers, struct xenport *port,
+		struct trace *trace, const struct domains_options *options,
+		struct domains **out)
+{
+	scoped_talloc struct domains *domains =
+		talloc_zero(ctx, struct domains);
+	struct domain *fixed;
+	int err;
+
+	if (!domains)
+		return -ENOMEM;
+	domains->sessions = sessions;
+	domains->ledgers = ledgers;
+	domains->port = port;
+	domains->trace = trace;
+	domains->options = *options;
+	list_init(&domains->all);
+	err = domain_new(domains, options->priv, 0, &fixed);
+	if (!err && options->self != options->priv)
+		err = domain_new(domains, options->self, 0, &fixed);
+	if (err)
+		return err;
+	if (port) {
+		port->changed = domains_changed;
+		port->attached = domains_attached;
+		port->arg = domains;
+	}
+	*out = TAKE(domains);
+	return 0;
+}
+
+static void domains_start_own(struct domains *domains)
+{
+	struct xenstore_domain_interface *page;
+	struct domain *domain = domains_find(domains, domains->options.self);
+	uint32_t remote;
+	int err;
+
+	err = domains->port->ops->own_ring(domains->port, &page, &remote);
+	if (err == ENODEV)
+		return;
+	if (!err)
+		err = domain_connect(domain, page, remote, false);
+	if (err)
+		log_error("cannot connect domain %u, the daemon's own: %s",
+			  domain->domid, strerror(abs(err)));
+}
+
+static void domains_start_existing(struct domains *domains, uint16_t domid)
+{
+	struct xenstore_domain_interface *page;
+	uint32_t remote;
+
+	if (domain_is_fixed(domains, domid) ||
+	    domain_map(domains, domid, 0, &page))
+		return;
+	remote = __atomic_load_n(&page->evtchn_port, __ATOMIC_RELAXED);
+	domains->port->ops->unmap(domains->port, domid, page);
+	if (!remote)
+		return;
+	if (domains_introduce(domains, domid, 0, remote))
+		log_warn("cannot introduce the existing domain %u", domid);
+}
+
+void domains_start(struct domains *domains)
+{
+	struct dom_state state;
+	uint16_t domid = 0;
+
+	store_set_lives(domains->sessions->store, domain_lives, domains);
+	if (!domains->port)
+		return;
+	domains_start_own(domains);
+	while (!domains->port->ops->next(domains->port, &domid, &state)) {
+		if (!state.dying)
+			domains_start_existing(domains, domid);
+		if (domid++ >= DOMID_FIRST_RESERVED)
+			break;
+	}
+}

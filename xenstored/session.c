@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: MIT */
+#include "session.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/scoped.h"
+
+struct session_txn {
+	struct list in_session;
+	struct hash_item by_id;
+	struct session *session;
+	uint32_t id;
+	struct txn *txn;
+};
+
+void sessions_init(struct sessions *sessions, struct store *store,
+		   struct watch_index *index)
+{
+	*sessions = (struct sessions){ .store = store, .index = index };
+	list_init(&sessions->all);
+	list_init(&sessions->ready);
+	list_init(&sessions->dirty);
+	list_init(&sessions->dead);
+}
+
+void session_set_ready(struct session *session)
+{
+	if (list_empty(&session->in_ready) && !session->lost)
+		list_add_tail(&session->sessions->ready, &session->in_ready);
+}
+
+static void session_runnable(void *arg, struct conn *conn)
+{
+	(void)conn;
+	session_set_ready(arg);
+}
+
+static void session_dirty(void *arg, struct conn *conn)
+{
+	struct session *session = arg;
+
+	(void)conn;
+	if (list_empty(&session->in_dirty))
+		list_add_tail(&session->sessions->dirty, &session->in_dirty);
+}
+
+static void session_lost(void *arg, struct conn *conn, const char *why)
+{
+	struct session *session = arg;
+
+	(void)conn;
+	if (session->ring)	/* stays, ignored, until its domain dies */
+		session_reset(session, true);
+	else
+		session_bury(session, why);
+}
+
+static void session_peer_reset(void *arg, struct conn *conn, bool watches)
+{
+	(void)conn;
+	session_reset(arg, watches);
+}
+
+static void session_event(struct watcher *watcher, const struct watch *watch,
+			  const char *path)
+{
+	struct session *session =
+		list_entry(watcher, struct session, watcher);
+
+	if (!session->lost)
+		conn_event(session->conn, path, watch_token(watch),
+			   session->sessions->cause);
+}
+
+static void listing_drop(struct session *session)
+{
+	struct listing *listing = &session->listing;
+
+	node_unref(listing->node);
+	TALLOC_FREE(listing->path);
+	listing->node = NULL;
+	listing->txn = NULL;
+}
+
+static int session_free(struct session *session)
+{
+	list_del(&session->in_all);
+	list_del(&session->in_ready);
+	list_del(&session->in_dirty);
+	list_del(&session->in_dead);
+	session->sessions->count--;
+	if (session->sessions->dropped)
+		session->sessions->dropped(session->sessions->arg, session);
+	listing_drop(session);
+	session_txns_end(session);
+	watcher_free_watches(&session->watcher);
+	TALLOC_FREE(session->conn);
+	return 0;
+}
+
+int session_new(TALLOC_CTX *ctx, struct sessions *sessions,
+		struct transport *transport, const struct who *who,
+		struct ledger *ledger, struct session **out)
+{
+	scoped_talloc struct session *session =
+		talloc_zero(ctx, struct session);
+	struct conn_user user = {
+		.runnable = session_runnable,
+		.dirty = session_dirty,
+		.lost = session_lost,
+		.reset = session_peer_reset,
+		.arg = session,
+	};
+	int err;
+
+	if (!session)
+		return -ENOMEM;
+	session->who = *who;
+	session->ledger = ledger;
+	session->ring = !strcmp(transport->ops->kind, "ring");
+	session->sessions = sessions;
+	list_init(&session->in_ready);
+	list_init(&session->in_dirty);
+	list_init(&session->in_dead);
+	list_init(&session->txns);
+	err = conn_new(session, transport, &session->who, ledger, &user,
+		       &session->conn);
+	if (err)
+		return err;
+	session->sequence = ++sessions->sequence;
+	watcher_init(&session->watcher, session->sequence, &session->who,
+		     session_event);
+	list_add_tail(&sessions->all, &session->in_all);
+	sessions->count++;
+	talloc_set_destructor(session, session_free);
+	session_set_ready(session);
+	*out = TAKE(session);
+	return 0;
+}
+
+void session_reset(struct session *session, bool watches)
+{
+	if (session->sessions->dropped)
+		session->sessions->dropped(session->sessions->arg, session);
+	listing_drop(session);
+	session_txns_end(session);
+	if (watches)
+		watcher_free_watches(&session->watcher);
+	conn_reset(session->conn);
+}
+
+void session_bury(struct session *session, const char *why)
+{
+	if (session->lost)
+		return;
+	session->lost = why;
+	list_del(&session->in_ready);
+	list_add_tail(&session->sessions->dead, &session->in_dead);
+}
+
+void sessions_bury(struct sessions *sessions)
+{
+	struct session *session;
+
+	while ((session = list_first(&sessions->dead, struct session,
+				     in_dead)))
+		talloc_free(session);
+}
+
+static int session_txn_unlink(struct session_txn *entry)
+{
+	hash_del(entry->session->txn_ids, &entry->by_id);
+	list_del(&entry->in_session);
+	entry->session->ntxns--;
+	return 0;
+}
+
+static struct session_txn *session_txn_entry(const struct session *session,
+					     uint32_t id)
+{
+	struct hash_item *item;
+
+	if (!session->txn_ids)
+		return NULL;
+	item = hash_first(session->txn_ids, id);
+	return item ? hash_entry(item, struct session_txn, by_id) : NULL;
+}
+
+/* D2 */
+static uint32_t session_txn_next_id(const struct session *session)
+{
+	uint32_t id = session->last_txn;
+
+	do {
+		id++;
+	} while (!id || session_txn_entry(session, id));
+	return id;
+}
+
+int session_txn_begin(struct session *session, uint32_t *id)
+{
+	scoped_talloc struct session_txn *entry =
+		talloc_zero(session, struct session_txn);
+	int err = 0;
+
+	if (!entry)
+		return -ENOMEM;
+	if (!session->txn_ids)
+		err = hash_table_new(session, &session->txn_ids);
+	if (!err)
+		err = txn_begin(entry, session->sessions->store,
+				session->ledger, &entry->txn);
+	if (err)
+		return err;
+	entry->session = session;
+	entry->id = session->last_txn = session_txn_next_id(session);
+	hash_add(session->txn_ids, &entry->by_id, entry->id);
+	list_add_tail(&session->txns, &entry->in_session);
+	session->ntxns++;
+	talloc_set_destructor(entry, session_txn_unlink);
+	*id = entry->id;
+	(void)TAKE(entry);
+	return 0;
+}
+
+int session_txn_find(struct session *session, uint32_t id, struct txn **out)
+{
+	struct session_txn *entry = session_txn_entry(session, id);
+
+	if (!entry)
+		return ENOENT;
+	*out = entry->txn;
+	return 0;
+}
+
+static void session_txn_free(struct session_txn *entry)
+{
+	struct session *session = entry->session;
+
+	if (session->listing.txn == entry->txn)
+		listing_drop(session);
+	talloc_free(entry);
+}
+
+void session_txn_end(struct session *session, uint32_t id)
+{
+	struct session_txn *entry = session_txn_entry(session, id);
+
+	if (entry)
+		session_txn_free(entry);
+}
+
+void session_txns_end(struct session *session)
+{
+	struct session_txn *entry, *next;
+
+	list_for_each_safe(entry, next, &session->txns, in_session)
+		session_txn_free(entry);
+}
+
+void session_txns_each(const struct session *session,
+		       void (*fn)(void *arg, uint32_t id, struct txn *txn),
+		       void *arg)
+{
+	struct session_txn *entry;
+
+	list_for_each(entry, &session->txns, in_session)
+		fn(arg, entry->id, entry->txn);
+}
+
+void session_set_last_txn(struct session *session, uint32_t id)
+{
+	session->last_txn = id;
+}

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A session: what one client has with the daemon beyond its byte stream: its
+ * rights, its watches, its transactions, and a listing it is paging through.
+ *
+ * D1  Sessions are numbered in order of creation; events of one change reach
+ *     them in that order.
+ * D2  A transaction id is unique among the live transactions of its session
+ *     and never 0.
+ * D3  A reset drops transactions, partial input and queued output, and, when
+ *     asked, the watches; the session stays.
+ * D4  Sessions are never freed while one of them is being served: a session
+ *     whose peer is gone is marked, and freed by sessions_bury().
+ */
+#ifndef SESSION_H
+#define SESSION_H
+
+#include "base/hash.h"
+#include "io/conn.h"
+#include "store/txn.h"
+#include "store/watch.h"
+
+struct session;
+
+/* All sessions, and what they share. */
+struct sessions {
+	struct store *store;
+	struct watch_index *index;
+	struct list all;	/* in order of creation */
+	struct list ready;	/* have, or may have, input */
+	struct list dirty;	/* the gate has to settle or flush them */
+	struct list dead;	/* to be freed */
+	size_t count;
+	uint64_t sequence;
+	/* The request that is being executed: events it causes count for it. */
+	struct flight *cause;
+	uint64_t now;		/* ms, read once per pass of the loop */
+	/* Tells that a session was reset or has gone, before its transactions
+	 * and watches are freed. */
+	void (*dropped)(void *arg, struct session *session);
+	void *arg;
+};
+
+/* A directory list that DIRECTORY_PART pages through. */
+struct listing {
+	char *path;
+	struct node *node;	/* reference */
+	struct txn *txn;
+	uint64_t until;		/* ms */
+};
+
+struct session {
+	struct list in_all, in_ready, in_dirty, in_dead;
+	struct sessions *sessions;
+	uint64_t sequence;
+	struct who who;
+	struct ledger *ledger;	/* NULL: nobody pays, nothing is refused */
+	struct conn *conn;
+	struct watcher watcher;
+	struct list txns;		/* oldest first */
+	struct hash_table *txn_ids;	/* made with the first one */
+	size_t ntxns;
+	uint32_t last_txn;
+	struct listing listing;
+	const char *lost;	/* why the peer is gone; NULL: it is not */
+	bool ring;
+};
+
+void sessions_init(struct sessions *sessions, struct store *store,
+		   struct watch_index *index);
+
+/*
+ * A session over a transport, which it takes over. `ledger` must outlive it.
+ * -ENOMEM.
+ */
+int session_new(TALLOC_CTX *ctx, struct sessions *sessions,
+		struct transport *transport, const struct who *who,
+		struct ledger *ledger, struct session **out);
+
+/* D3 */
+void session_reset(struct session *session, bool watches);
+/* The peer is gone, or is to go: freed at the end of the tick. */
+void session_bury(struct session *session, const char *why);
+/* Frees what was buried. Not while a session is being served. */
+void sessions_bury(struct sessions *sessions);
+
+/* Transactions by id. ENOENT: none of that id; ENOSPC: quota; -ENOMEM. */
+int session_txn_begin(struct session *session, uint32_t *id);
+int session_txn_find(struct session *session, uint32_t id, struct txn **out);
+/* Frees it; uncommitted changes are forgotten. */
+void session_txn_end(struct session *session, uint32_t id);
+void session_txns_end(struct session *session);
+void session_txns_each(const struct session *session,
+		       void (*fn)(void *arg, uint32_t id, struct txn *txn),
+		       void *arg);
+/* Where the next id is looked for; ids wrap at 2^32. */
+void session_set_last_txn(struct session *session, uint32_t id);
+
+/* Puts it where the next tick looks. */
+void session_set_ready(struct session *session);
+
+#endif
