@@ -32,20 +32,12 @@
 #include "io/xenport.h"
 
 /*
-<<<<<<< Updated upstream
  * A transport over a mapped page, which it unmaps when freed, also when it
  * fails. Binds `remote`; with `keep` the indices stay as they are (restart,
  * live update), else they are set to 0, unless all a fresh page holds is a
  * first request. Features are written when `features` != 0; the error field is
  * only written when they have the ERROR bit. connection is set to 0 and the
  * guest notified.
-=======
- * A transport over a mapped page, which it takes over: unmaps when freed, and
- * also when this fails. Binds `remote`;
- * with `keep` the indices stay as they are (restart, live update), else they
- * are set to 0. Features are written when `features` != 0; connection is set
- * to 0 and the guest notified.
->>>>>>> Stashed changes
  */
 int ring_new(TALLOC_CTX *ctx, struct xenport *port, uint16_t domid,
 	     struct xenstore_domain_interface *page, uint32_t remote,
