@@ -79,6 +79,7 @@ persist_SRC :=
 op_SRC :=
 
 top_SRC :=
+top_SRC += keeper
 
 xenstored_SRC := $(base_SRC:%=xenstored/base/%.c) \
 	$(store_SRC:%=xenstored/store/%.c) $(io_SRC:%=xenstored/io/%.c) \
@@ -101,6 +102,7 @@ $(BUILD)/xenstored.a: $(xenstored_OBJ)
 unit_TESTS :=
 unit_TESTS += quota
 unit_TESTS += path
+unit_TESTS += keeper
 
 
 # scripts, run with $(BUILD) in the environment as $$BUILD
