@@ -52,9 +52,65 @@ LINK = $(CC) $(all_LDFLAGS) -o $@ $^
 # The Xen libraries are optional; without them only the VMM port is built.
 have_xen := $(wildcard /usr/include/xenevtchn.h)
 
+all_TARGETS :=
+OBJCOPY ?= objcopy
+
 # ---- the library ------------------------------------------------------------
 
-lib_SRC :=
+lib_SRC := api handle exchange events rejoin link codec toolcore
+lib_SONAME := libxenstore.so.4
+lib_REAL := $(lib_SONAME).2
+lib_TARGETS := $(BUILD)/$(lib_REAL) $(BUILD)/$(lib_SONAME) \
+	$(BUILD)/libxenstore.so $(BUILD)/libxenstore.a
+lib_OBJ := $(lib_SRC:%=$(BUILD)/libxenstore/%.o)
+# In the archive only the look-up of libxentoolcore differs.
+lib_STATIC_OBJ := $(lib_OBJ:%/toolcore.o=%/toolcore.static.o)
+all_TARGETS += $(lib_TARGETS)
+
+$(lib_OBJ) $(lib_STATIC_OBJ): EXTRA_CFLAGS = -fPIC -fvisibility=hidden
+$(BUILD)/libxenstore/toolcore.static.o: EXTRA_CPPFLAGS = -DXS_STATIC
+$(BUILD)/libxenstore/toolcore.static.o: libxenstore/toolcore.c
+	@mkdir -p $(@D)
+	$(call say,CC,$@)
+	$(Q)$(COMPILE)
+
+$(BUILD)/$(lib_REAL): $(lib_OBJ) libxenstore/libxenstore.map
+	$(call say,LD,$@)
+	$(Q)$(CC) -shared -o $@ $(lib_OBJ) $(filter-out -pie,$(all_LDFLAGS)) \
+		$(if $(SAN),,-Wl,-z,defs) -Wl,-soname,$(lib_SONAME) \
+		-Wl,--version-script,libxenstore/libxenstore.map
+
+$(BUILD)/$(lib_SONAME) $(BUILD)/libxenstore.so: $(BUILD)/$(lib_REAL)
+	$(Q)ln -sf $(lib_REAL) $@
+
+# One object, with no more global names than the shared library has.
+$(BUILD)/libxenstore.a: $(lib_STATIC_OBJ)
+	@rm -f $@
+	$(call say,AR,$@)
+	$(Q)$(LD) -r -o $(BUILD)/libxenstore/all.o $^
+	$(Q)$(OBJCOPY) --localize-hidden $(BUILD)/libxenstore/all.o
+	$(Q)$(AR) rcs $@ $(BUILD)/libxenstore/all.o
+
+.PHONY: install-lib
+install-lib: $(lib_TARGETS)
+	install -d $(DESTDIR)$(LIBDIR) $(DESTDIR)$(PKGCONFIGDIR) \
+		$(DESTDIR)$(INCLUDEDIR)/xen/io \
+		$(DESTDIR)$(INCLUDEDIR)/xenstore-compat
+	install -m 644 $(BUILD)/$(lib_REAL) $(BUILD)/libxenstore.a \
+		$(DESTDIR)$(LIBDIR)
+	ln -sf $(lib_REAL) $(DESTDIR)$(LIBDIR)/$(lib_SONAME)
+	ln -sf $(lib_SONAME) $(DESTDIR)$(LIBDIR)/libxenstore.so
+	install -m 644 include/xenstore.h include/xenstore_lib.h \
+		$(DESTDIR)$(INCLUDEDIR)
+	install -m 644 include/xen/io/xs_wire.h $(DESTDIR)$(INCLUDEDIR)/xen/io
+	install -m 644 include/xs.h include/xs_lib.h \
+		$(DESTDIR)$(INCLUDEDIR)/xenstore-compat
+	ln -sf xenstore-compat/xs.h $(DESTDIR)$(INCLUDEDIR)/xs.h
+	ln -sf xenstore-compat/xs_lib.h $(DESTDIR)$(INCLUDEDIR)/xs_lib.h
+	sed -e 's,@PREFIX@,$(PREFIX),' -e 's,@LIBDIR@,$(LIBDIR),' \
+		-e 's,@INCLUDEDIR@,$(INCLUDEDIR),' \
+		libxenstore/libxenstore.pc.in \
+		>$(DESTDIR)$(PKGCONFIGDIR)/xenstore.pc
 
 # ---- the tools --------------------------------------------------------------
 
@@ -147,10 +203,8 @@ $(unit_BIN): %: %.o $(BUILD)/xenstored.a
 
 # ---- targets ----------------------------------------------------------------
 
-all_TARGETS :=
-
 .DEFAULT_GOAL := all
-.PHONY: all check run-check conformance clean help
+.PHONY: all check run-check conformance install clean help
 all: $(all_TARGETS)
 
 check: ## install what is missing, build, run every test
@@ -162,6 +216,8 @@ run-check: all $(check_BIN) $(check_TOOLS)
 
 conformance: all $(peers_BIN) $(conformance_BIN) ## the conformance scripts, ours and Debian's
 	@BUILD=$(abspath $(BUILD)) tests/conformance/conformance.sh
+
+install: install-lib ## install below $(DESTDIR)$(PREFIX)
 
 clean: ## remove everything that was made
 	rm -rf $(BUILD)

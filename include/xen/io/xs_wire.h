@@ -69,6 +69,11 @@ enum xs_watch_type {
 #define XENSTORE_ABS_PATH_MAX 3072
 #define XENSTORE_REL_PATH_MAX 2048
 
+/* Of WRITE's former arguments; kept for programs that mention them. */
+#define XS_WRITE_NONE "NONE"
+#define XS_WRITE_CREATE "CREATE"
+#define XS_WRITE_CREATE_EXCL "CREATE|EXCL"
+
 /* XS_ERROR carries one of these names as text. Append only. */
 #ifdef EINVAL
 struct xsd_errors {
