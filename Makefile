@@ -124,6 +124,7 @@ base_SRC += hash
 base_SRC += log
 base_SRC += quota
 base_SRC += trace
+base_SRC += slab
 
 store_SRC :=
 store_SRC += path
@@ -159,6 +160,7 @@ unit_TESTS :=
 unit_TESTS += quota
 unit_TESTS += path
 unit_TESTS += keeper
+unit_TESTS += slab
 
 
 # scripts, run with $(BUILD) in the environment as $$BUILD
