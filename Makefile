@@ -128,6 +128,7 @@ base_SRC += slab
 
 store_SRC :=
 store_SRC += path
+store_SRC += perms
 
 io_SRC :=
 
@@ -161,6 +162,7 @@ unit_TESTS += quota
 unit_TESTS += path
 unit_TESTS += keeper
 unit_TESTS += slab
+unit_TESTS += perms
 
 
 # scripts, run with $(BUILD) in the environment as $$BUILD

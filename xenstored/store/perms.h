@@ -11,6 +11,9 @@
  * Entry 0 is the owner and the rights of everybody who has no entry of his
  * own; the first later entry that names the caller decides.
  *
+ * A list that was purged is not handed out by perms_intern() any more: what its
+ * nodes are charged for it (perms_charged) stays as it was.
+ *
  * A stale entry names a domain that did not exist when it was stored. It
  * grants nothing, is still listed, is inherited, and never recovers.
  */
@@ -42,15 +45,21 @@ struct perms;
 struct perms_table;
 
 int perms_table_new(TALLOC_CTX *ctx, struct perms_table **out);
+/* Lists that somebody holds. */
+size_t perms_table_count(const struct perms_table *table);
+/* For tests: n more lists can be made, then there is no memory. */
+void perms_table_fail_after(struct perms_table *table, uint64_t n);
 
 /* Interns a list of n >= 1 entries; the caller owns one reference. -ENOMEM. */
 int perms_intern(struct perms_table *table, const struct perm *list, size_t n,
 		 struct perms **out);
 struct perms *perms_ref(struct perms *perms);
-void perms_unref(struct perms *perms);
+void perms_unref(struct perms *perms);	/* NULL is fine */
 
 const struct perm *perms_list(const struct perms *perms, size_t *n);
 size_t perms_count(const struct perms *perms);
+/* Entries that nodes with this list are charged for: those it was made with. */
+size_t perms_charged(const struct perms *perms);
 uint16_t perms_owner(const struct perms *perms);
 /* By content, stale marks included. */
 bool perms_equal(const struct perms *a, const struct perms *b);
@@ -63,7 +72,8 @@ int perms_inherit(struct perms_table *table, struct perms *parent,
 /* PERM_* bits that `who` has, with PERM_OWNER for the owner. */
 unsigned int perms_rights(const struct perms *perms, const struct who *who);
 
-/* Drops entries 1.. that name domid from every list. O(lists naming it). */
+/* Drops entries 1.. that name domid from every list. Costs what these lists
+ * hold, whatever other lists there are. */
 void perms_purge(struct perms_table *table, uint16_t domid);
 
 #endif
