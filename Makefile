@@ -114,7 +114,42 @@ install-lib: $(lib_TARGETS)
 
 # ---- the tools --------------------------------------------------------------
 
-tools_SRC :=
+tools_MODES := chmod exists list ls read rm watch write
+tools_SRC := xenstore cmd_node cmd_list cmd_perms cmd_watch walk text
+tools_NAMES := xenstore $(tools_MODES:%=xenstore-%)
+tools_TARGETS := $(tools_NAMES:%=$(BUILD)/%) $(BUILD)/xenstore-control
+all_TARGETS += $(tools_TARGETS)
+
+# With the archive, so that the tools work wherever the library is, and do
+# not meet another libxenstore.so.4 that lacks what they use.
+$(BUILD)/xenstore: $(tools_SRC:%=$(BUILD)/xenstore-tools/%.o) \
+		$(BUILD)/libxenstore.a
+	$(call say,LD,$@)
+	$(Q)$(LINK)
+
+$(BUILD)/xenstore-control: $(BUILD)/xenstore-tools/xenstore-control.o \
+		$(BUILD)/xenstore-tools/text.o $(BUILD)/libxenstore.a
+	$(call say,LD,$@)
+	$(Q)$(LINK)
+
+$(tools_MODES:%=$(BUILD)/xenstore-%): $(BUILD)/xenstore
+	$(Q)ln -f $< $@
+
+.PHONY: install-tools
+install-tools: $(tools_TARGETS)
+	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(MANDIR)/man1 \
+		$(DESTDIR)$(MANDIR)/man8
+	install $(BUILD)/xenstore $(BUILD)/xenstore-control \
+		$(DESTDIR)$(BINDIR)
+	install -m 644 xenstore-tools/xenstore.1 $(DESTDIR)$(MANDIR)/man1
+	install -m 644 xenstore-tools/xenstore-control.8 \
+		$(DESTDIR)$(MANDIR)/man8
+	for m in $(tools_MODES); do \
+		ln -f $(DESTDIR)$(BINDIR)/xenstore \
+			$(DESTDIR)$(BINDIR)/xenstore-$$m && \
+		ln -sf xenstore.1 $(DESTDIR)$(MANDIR)/man1/xenstore-$$m.1 || \
+			exit 1; \
+	done
 
 # ---- the daemon -------------------------------------------------------------
 
@@ -167,6 +202,7 @@ unit_TESTS += perms
 
 # scripts, run with $(BUILD) in the environment as $$BUILD
 check_SCRIPTS := tests/conformance/conformance.sh
+check_SCRIPTS += tests/integration/tools.sh
 
 # A pretended hypervisor for daemons, Debian's included; see tests/peers.
 peers_CPPFLAGS := -Itests/peers
@@ -221,7 +257,7 @@ run-check: all $(check_BIN) $(check_TOOLS)
 conformance: all $(peers_BIN) $(conformance_BIN) ## the conformance scripts, ours and Debian's
 	@BUILD=$(abspath $(BUILD)) tests/conformance/conformance.sh
 
-install: install-lib ## install below $(DESTDIR)$(PREFIX)
+install: install-lib install-tools ## install below $(DESTDIR)$(PREFIX)
 
 clean: ## remove everything that was made
 	rm -rf $(BUILD)

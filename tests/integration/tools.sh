@@ -1,0 +1,26 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# The tools beside Debian's, on Debian's C daemon, on ours, and on one that
+# does as it is told. See the two programs for what they compare.
+set -u
+cd "$(dirname "$0")/../.." || exit 2
+export BUILD=${BUILD:-$PWD/build} PYTHONDONTWRITEBYTECODE=1
+. tests/peers/peers.sh
+rc=0
+
+if [ -x /usr/bin/xenstore-ls ]; then
+	for peer in c417 ours; do
+		if peer_can $peer; then
+			peer_start $peer || { rc=1; continue; }
+			XENSTORED_PATH=$PEER_SOCK timeout 120 \
+				tests/integration/tools_compare.py || rc=1
+			peer_stop $peer
+		else
+			echo "ok - tools beside Debian's on $peer # SKIP $PEER_WHY"
+		fi
+	done
+	timeout 120 tests/integration/tools_scripted.py || rc=1
+else
+	echo "ok - tools beside Debian's # SKIP no xenstore-utils"
+fi
+exit $rc
