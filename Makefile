@@ -137,19 +137,23 @@ $(tools_MODES:%=$(BUILD)/xenstore-%): $(BUILD)/xenstore
 
 .PHONY: install-tools
 install-tools: $(tools_TARGETS)
-	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(MANDIR)/man1 \
-		$(DESTDIR)$(MANDIR)/man8
+	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(BASHCOMPDIR) \
+		$(DESTDIR)$(MANDIR)/man1 $(DESTDIR)$(MANDIR)/man8
 	install $(BUILD)/xenstore $(BUILD)/xenstore-control \
 		$(DESTDIR)$(BINDIR)
 	install -m 644 xenstore-tools/xenstore.1 $(DESTDIR)$(MANDIR)/man1
 	install -m 644 xenstore-tools/xenstore-control.8 \
 		$(DESTDIR)$(MANDIR)/man8
+	install -m 644 xenstore-tools/xenstore.bash \
+		$(DESTDIR)$(BASHCOMPDIR)/xenstore
 	for m in $(tools_MODES); do \
 		ln -f $(DESTDIR)$(BINDIR)/xenstore \
 			$(DESTDIR)$(BINDIR)/xenstore-$$m && \
-		ln -sf xenstore.1 $(DESTDIR)$(MANDIR)/man1/xenstore-$$m.1 || \
+		ln -sf xenstore.1 $(DESTDIR)$(MANDIR)/man1/xenstore-$$m.1 && \
+		ln -sf xenstore $(DESTDIR)$(BASHCOMPDIR)/xenstore-$$m || \
 			exit 1; \
 	done
+	ln -sf xenstore $(DESTDIR)$(BASHCOMPDIR)/xenstore-control
 
 # ---- the daemon -------------------------------------------------------------
 
@@ -203,6 +207,7 @@ unit_TESTS += perms
 # scripts, run with $(BUILD) in the environment as $$BUILD
 check_SCRIPTS := tests/conformance/conformance.sh
 check_SCRIPTS += tests/integration/tools.sh
+check_SCRIPTS += tests/integration/completion.py
 
 # A pretended hypervisor for daemons, Debian's included; see tests/peers.
 peers_CPPFLAGS := -Itests/peers

@@ -4,7 +4,8 @@
 # does as it is told. See the two programs for what they compare.
 set -u
 cd "$(dirname "$0")/../.." || exit 2
-export BUILD=${BUILD:-$PWD/build} PYTHONDONTWRITEBYTECODE=1
+export BUILD=${BUILD:-$PWD/build}
+# shellcheck source=tests/peers/peers.sh
 . tests/peers/peers.sh
 rc=0
 
