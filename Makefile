@@ -208,6 +208,7 @@ unit_TESTS += perms
 check_SCRIPTS := tests/conformance/conformance.sh
 check_SCRIPTS += tests/integration/tools.sh
 check_SCRIPTS += tests/integration/completion.py
+check_SCRIPTS += tests/integration/install.sh
 
 # A pretended hypervisor for daemons, Debian's included; see tests/peers.
 peers_CPPFLAGS := -Itests/peers
