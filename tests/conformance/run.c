@@ -53,6 +53,7 @@
  *   g set FIELD N|+N     a field of the ring's page; +N adds to it
  *   g field FIELD = N    waits for that value
  *   g kick, g silent     notify; no answer comes to a request
+ *   g gone               it was released, so look at it no more
  *   g report shutdown    or dying, gone, alive: as the hypervisor sees it
  *   for i 0 5 ... end    i = 0, 1, 2, 3, 4; may be nested
  *   let v VALUE          sets a variable
@@ -875,6 +876,16 @@ static void do_silent(struct run *run, struct party *party,
 	party->client = NULL;
 }
 
+/* Released: nobody serves it any more. */
+static void do_gone(struct run *run, struct party *party,
+		    const struct tokens *tokens)
+{
+	(void)run;
+	(void)tokens;
+	client_free(party->client);
+	party->client = NULL;
+}
+
 static void do_report(struct run *run, struct party *party,
 		      const struct tokens *tokens)
 {
@@ -925,6 +936,7 @@ static const struct {
 	{ "field", true, do_field },
 	{ "kick", true, do_kick },
 	{ "silent", true, do_silent },
+	{ "gone", true, do_gone },
 	{ "report", true, do_report },
 };
 

@@ -84,32 +84,50 @@ static void put(struct parser *p, const char *bytes, size_t len)
 	p->token->bytes[p->token->len] = 0;
 }
 
-static size_t name_length(const char *s)
+static bool in_name(char c)
 {
+	return isalnum((unsigned char)c) || c == '_';
+}
+
+/* A name, of which $v in braces may be a part: ${t$i} */
+static bool parse_name(struct parser *p, bool braced, char *name, size_t size)
+{
+	const char *part;
+	char inner[32];
 	size_t n = 0;
 
-	while (isalnum((unsigned char)s[n]) || s[n] == '_')
-		n++;
-	return n;
+	while (n + 1 < size) {
+		if (braced && *p->pos == '$') {
+			p->pos++;
+			if (!parse_name(p, false, inner, sizeof(inner)))
+				return false;
+			part = vars_get(p->vars, inner);
+			n += snprintf(name + n, size - n, "%s", part);
+		} else if (in_name(*p->pos)) {
+			name[n++] = *p->pos++;
+		} else {
+			break;
+		}
+	}
+	if (n >= size)
+		return false;
+	name[n] = 0;
+	return n > 0;
 }
 
 /* $v or ${v} or ${v:5}; the dollar is behind us */
 static void parse_variable(struct parser *p)
 {
 	bool braced = *p->pos == '{';
-	size_t n, width = 0, len;
+	size_t width = 0, len;
 	const char *value;
 	char name[64];
 
 	p->pos += braced;
-	n = name_length(p->pos);
-	if (!n || n >= sizeof(name)) {
+	if (!parse_name(p, braced, name, sizeof(name))) {
 		p->why = "bad variable";
 		return;
 	}
-	memcpy(name, p->pos, n);
-	name[n] = 0;
-	p->pos += n;
 	if (braced && *p->pos == ':')
 		width = strtoul(p->pos + 1, (char **)&p->pos, 10);
 	if (braced && *p->pos++ != '}') {
@@ -165,8 +183,7 @@ static void parse_repeat(struct parser *p)
 		char name[64] = "";
 
 		p->pos++;
-		memcpy(name, p->pos, name_length(p->pos) & 63);
-		p->pos += name_length(p->pos);
+		parse_name(p, false, name, sizeof(name));
 		count = strtoul(vars_get(p->vars, name), NULL, 10);
 	} else {
 		count = strtoul(p->pos, (char **)&p->pos, 10);

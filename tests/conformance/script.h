@@ -8,6 +8,7 @@
  *   "text"    its characters alone; \0 \n \\ \" \$ \{ \xHH are understood
  *   $v ${v}   the value of variable v, in words and texts; ${v:5} is padded
  *             with zeroes on the left to five characters
+ *             other variables may be part of its name: ${v$i}
  *   {x*100}   x repeated, in words and texts; the count may be a $v
  *   # ...     comment, at the start of a line or after a blank
  *
