@@ -110,6 +110,7 @@ struct party {
 	char name[32];
 	struct client *client; /* NULL: hung up */
 	struct guest *guest;
+	unsigned int domid; /* of a guest, also when it is gone */
 	uint32_t next_id;
 	struct request *asked; /* without reply yet, oldest first */
 	int asked_count;
@@ -200,13 +201,19 @@ static void party_init(struct party *party, const char *name)
 	party->next_id = 1;
 }
 
-static void party_hang_up(struct party *party)
+/* Nobody talks to it any more; a guest still exists. */
+static void party_forget(struct party *party)
 {
 	if (party->client)
 		client_free(party->client);
+	party->client = NULL;
+}
+
+static void party_hang_up(struct party *party)
+{
+	party_forget(party);
 	if (party->guest)
 		guest_free(party->guest);
-	party->client = NULL;
 	party->guest = NULL;
 	free(party->asked);
 	free(party->held);
@@ -871,9 +878,7 @@ static void do_silent(struct run *run, struct party *party,
 	if (msg)
 		fail(run, "%s: unexpected %s", party->name,
 		     shown_message(msg));
-	party->asked_count = 0;
-	client_free(party->client);
-	party->client = NULL;
+	party_forget(party);
 }
 
 /* Released: nobody serves it any more. */
@@ -882,8 +887,7 @@ static void do_gone(struct run *run, struct party *party,
 {
 	(void)run;
 	(void)tokens;
-	client_free(party->client);
-	party->client = NULL;
+	party_forget(party);
 }
 
 static void do_report(struct run *run, struct party *party,
@@ -902,10 +906,8 @@ static void do_report(struct run *run, struct party *party,
 		    token_is(&tokens->token[2], events[i])) {
 			guest_report(party->guest, i);
 			/* Whoever dies has nothing more to say. */
-			if (i == GUEST_DYING || i == GUEST_GONE) {
-				client_free(party->client);
-				party->client = NULL;
-			}
+			if (i == GUEST_DYING || i == GUEST_GONE)
+				party_forget(party);
 			return;
 		}
 	}
@@ -978,6 +980,7 @@ static struct party *do_domain(struct run *run, const struct tokens *tokens)
 		fail(run, "cannot make domain %s", tokens->token[2].bytes);
 	party = party_add(run, tokens->token[1].bytes);
 	party->guest = guest;
+	party->domid = guest_domid(guest);
 	party->client = client_of_guest(guest);
 	return party;
 }
@@ -1030,8 +1033,8 @@ static void clean_up(struct run *run)
 
 	for (; run->parties; free(party)) {
 		party = run->party[--run->parties];
-		if (party->guest) {
-			sprintf(domid, "%u", guest_domid(party->guest));
+		if (party->domid) {
+			sprintf(domid, "%u", party->domid);
 			free(ctl_request(run, XS_RELEASE, domid,
 					 strlen(domid) + 1));
 		}
