@@ -168,6 +168,9 @@ base_SRC += slab
 store_SRC :=
 store_SRC += path
 store_SRC += perms
+store_SRC += node
+store_SRC += kids
+store_SRC += tree
 
 io_SRC :=
 
@@ -202,6 +205,7 @@ unit_TESTS += path
 unit_TESTS += keeper
 unit_TESTS += slab
 unit_TESTS += perms
+unit_TESTS += tree
 
 
 # scripts, run with $(BUILD) in the environment as $$BUILD

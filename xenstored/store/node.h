@@ -32,8 +32,20 @@ int nodes_new(TALLOC_CTX *ctx, struct nodes **out);
  * are not reaped yet). */
 size_t nodes_mapped(const struct nodes *nodes);
 size_t nodes_bytes(const struct nodes *nodes);
-/* Frees up to `budget` dead nodes. True: some are left. */
+/* Gives back what nobody holds any more, in up to `budget` small steps. True:
+ * some is left. Also done in full before there is no memory. */
 bool nodes_reap(struct nodes *nodes, unsigned int budget);
+
+/* Work done, for the tests that count. */
+struct nodes_work {
+	uint64_t made;		/* nodes and parts of child maps */
+	uint64_t copied;	/* of these, copies of shared ones */
+	uint64_t copied_bytes;
+	uint64_t compared;	/* names */
+};
+const struct nodes_work *nodes_work(const struct nodes *nodes);
+/* For tests: n more allocations succeed, then all fail until UINT64_MAX. */
+void nodes_fail_after(struct nodes *nodes, uint64_t n);
 
 struct node *node_ref(struct node *node);
 void node_unref(struct node *node);	/* NULL is fine */
@@ -74,8 +86,8 @@ size_t node_list_kids(const struct node *node, size_t offset, char *buf,
 /* Do two nodes list the same names in the same order? Skips what they share. */
 bool node_same_kids(const struct node *a, const struct node *b);
 
-/* The size that quotas speak of: 16 + 8 per permission + value + child names
- * with terminators. */
+/* The size that quotas speak of: 16 + 8 per permission (perms_charged()) + value
+ * + child names with terminators. */
 size_t node_quota_size(const struct node *node);
 
 #endif

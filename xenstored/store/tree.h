@@ -60,7 +60,8 @@ int tree_remove(struct nodes *nodes, struct node **root, const char *path,
 /*
  * Walks a subtree without recursion, parents before children, children in
  * creation order, in as many steps as the caller likes. Holds a reference on
- * the subtree, so it may go on while the store changes.
+ * the subtree, so it may go on while the store changes. `path` is the path of
+ * `top`; "" if that is a root, which is not visited itself.
  */
 struct tree_walk;
 int tree_walk_new(TALLOC_CTX *ctx, struct node *top, const char *path,
