@@ -314,10 +314,8 @@ static int domain_connect(struct domain *domain,
 		return err;
 	err = session_new(domain, domains->sessions, transport, &who,
 			  domain->ledger, &domain->session);
-	if (err) {
-		talloc_free(transport);
+	if (err)
 		return err;
-	}
 	domain->introduced = true;
 	return 0;
 }
@@ -356,7 +354,6 @@ int domains_introduce(struct domains *domains, uint16_t domid, uint64_t gfn,
 	if (domain->introduced) {
 		session_reset(domain->session, true);
 		ring_reintroduce(conn_transport(domain->session->conn), remote);
-		conn_revive(domain->session->conn);
 		return 0;
 	}
 	err = domain_introduce_first(domain, gfn, remote);

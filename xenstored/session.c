@@ -15,10 +15,10 @@ struct session_txn {
 	struct txn *txn;
 };
 
-void sessions_init(struct sessions *sessions, struct store *store,
-		   struct watch_index *index)
+void sessions_init(struct sessions *sessions, struct watch_index *index,
+		   struct conn_pool *pool)
 {
-	*sessions = (struct sessions){ .store = store, .index = index };
+	*sessions = (struct sessions){ .index = index, .pool = pool };
 	list_init(&sessions->all);
 	list_init(&sessions->ready);
 	list_init(&sessions->dirty);
@@ -115,8 +115,10 @@ int session_new(TALLOC_CTX *ctx, struct sessions *sessions,
 	};
 	int err;
 
-	if (!session)
+	if (!session) {
+		talloc_free(transport);
 		return -ENOMEM;
+	}
 	session->who = *who;
 	session->ledger = ledger;
 	session->ring = !strcmp(transport->ops->kind, "ring");
@@ -125,8 +127,8 @@ int session_new(TALLOC_CTX *ctx, struct sessions *sessions,
 	list_init(&session->in_dirty);
 	list_init(&session->in_dead);
 	list_init(&session->txns);
-	err = conn_new(session, transport, &session->who, ledger, &user,
-		       &session->conn);
+	err = conn_new(session, sessions->pool, transport, &session->who,
+		       ledger, &user, &session->conn);
 	if (err)
 		return err;
 	session->sequence = ++sessions->sequence;

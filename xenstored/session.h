@@ -26,6 +26,7 @@ struct session;
 struct sessions {
 	struct store *store;
 	struct watch_index *index;
+	struct conn_pool *pool;
 	struct list all;	/* in order of creation */
 	struct list ready;	/* have, or may have, input */
 	struct list dirty;	/* the gate has to settle or flush them */
@@ -66,12 +67,12 @@ struct session {
 	bool ring;
 };
 
-void sessions_init(struct sessions *sessions, struct store *store,
-		   struct watch_index *index);
+void sessions_init(struct sessions *sessions, struct watch_index *index,
+		   struct conn_pool *pool);
 
 /*
- * A session over a transport, which it takes over. `ledger` must outlive it.
- * -ENOMEM.
+ * A session over a transport, which it takes over, also when it fails.
+ * `ledger` must outlive it. -ENOMEM.
  */
 int session_new(TALLOC_CTX *ctx, struct sessions *sessions,
 		struct transport *transport, const struct who *who,

@@ -74,8 +74,6 @@ void conn_ignore(struct conn *conn, uint32_t error);
 /* Drops queued output and partial input; the peer starts afresh, also one that
  * was ignored. */
 void conn_reset(struct conn *conn);
-/* An ignored connection is served again (INTRODUCE of a broken ring). */
-void conn_revive(struct conn *conn);
 
 /*
  * Input. conn_next() gives the next complete request, reading from the
