@@ -104,6 +104,17 @@ uint64_t domain_unique_id(const struct domain *domain)
 	return domain->unique_id;
 }
 
+void domain_set_limit(struct domain *domain, enum quota_item item, bool soft,
+		      uint32_t limit)
+{
+	if (soft)
+		ledger_set_soft(domain->ledger, item, limit);
+	else
+		ledger_set_limit(domain->ledger, item, limit);
+	if (domain->session)
+		conn_recheck(domain->session->conn);
+}
+
 struct limits *domains_limits(struct domains *domains)
 {
 	return &domains->options.limits;

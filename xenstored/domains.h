@@ -67,6 +67,10 @@ uint32_t domain_features(const struct domain *domain);
 uint16_t domain_target(const struct domain *domain);
 uint64_t domain_unique_id(const struct domain *domain);
 
+/* One limit of one domain; a connection throttled by it looks again. */
+void domain_set_limit(struct domain *domain, enum quota_item item, bool soft,
+		      uint32_t limit);
+
 /* EINVAL: port 0; or what mapping the page says. */
 int domains_introduce(struct domains *domains, uint16_t domid, uint64_t gfn,
 		      uint32_t remote);

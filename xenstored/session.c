@@ -2,10 +2,11 @@
 #include "session.h"
 
 #include <errno.h>
-#include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/scoped.h"
+#include "store/path.h"
 
 struct session_txn {
 	struct list in_session;
@@ -16,13 +17,18 @@ struct session_txn {
 };
 
 void sessions_init(struct sessions *sessions, struct watch_index *index,
-		   struct conn_pool *pool)
+		   struct conn_pool *pool, struct trace *trace)
 {
-	*sessions = (struct sessions){ .index = index, .pool = pool };
+	*sessions = (struct sessions){
+		.index = index,
+		.pool = pool,
+		.trace = trace,
+	};
 	list_init(&sessions->all);
 	list_init(&sessions->ready);
 	list_init(&sessions->dirty);
 	list_init(&sessions->dead);
+	list_init(&sessions->listings);
 }
 
 void session_set_ready(struct session *session)
@@ -63,25 +69,82 @@ static void session_peer_reset(void *arg, struct conn *conn, bool watches)
 	session_reset(arg, watches);
 }
 
+static void trace_event(const struct session *session, const char *path,
+			const char *token)
+{
+	char text[PATH_MAX_LEN + XENSTORE_PAYLOAD_MAX];
+	int len = snprintf(text, sizeof(text), "%s %s ", path, token);
+
+	if (len >= (int)sizeof(text))
+		len = sizeof(text) - 1;
+	trace_io(session->sessions->trace, "OUT", session->conn,
+		 session->who.domid, "WATCH_EVENT", text, len);
+}
+
 static void session_event(struct watcher *watcher, const struct watch *watch,
 			  const char *path)
 {
 	struct session *session =
 		list_entry(watcher, struct session, watcher);
+	struct sessions *sessions = session->sessions;
 
-	if (!session->lost)
-		conn_event(session->conn, path, watch_token(watch),
-			   session->sessions->cause);
+	if (session->lost)
+		return;
+	if (trace_on(sessions->trace, TRACE_IO))
+		trace_event(session, path, watch_token(watch));
+	conn_event(session->conn, path, watch_token(watch), sessions->cause);
 }
 
-static void listing_drop(struct session *session)
+void session_list_end(struct session *session)
 {
 	struct listing *listing = &session->listing;
 
+	list_del(&session->in_listings);
 	node_unref(listing->node);
 	TALLOC_FREE(listing->path);
 	listing->node = NULL;
 	listing->txn = NULL;
+}
+
+int session_list_begin(struct session *session, const char *path,
+		       struct node *node, struct txn *txn)
+{
+	struct sessions *sessions = session->sessions;
+	char *copy = talloc_strdup(session, path);
+
+	if (!copy)
+		return -ENOMEM;
+	session_list_end(session);
+	session->listing = (struct listing){
+		.path = copy,
+		.node = node_ref(node),
+		.txn = txn,
+		.until = sessions->now + LISTING_MS,
+	};
+	list_add_tail(&sessions->listings, &session->in_listings);
+	return 0;
+}
+
+struct node *session_list_find(struct session *session, const char *path,
+			       const struct txn *txn)
+{
+	struct listing *listing = &session->listing;
+
+	if (!listing->node || listing->txn != txn ||
+	    strcmp(listing->path, path) ||
+	    session->sessions->now >= listing->until)
+		return NULL;
+	return listing->node;
+}
+
+bool sessions_expire_listings(struct sessions *sessions)
+{
+	struct session *session, *next;
+
+	list_for_each_safe(session, next, &sessions->listings, in_listings)
+		if (sessions->now >= session->listing.until)
+			session_list_end(session);
+	return !list_empty(&sessions->listings);
 }
 
 static int session_free(struct session *session)
@@ -93,7 +156,7 @@ static int session_free(struct session *session)
 	session->sessions->count--;
 	if (session->sessions->dropped)
 		session->sessions->dropped(session->sessions->arg, session);
-	listing_drop(session);
+	session_list_end(session);
 	session_txns_end(session);
 	watcher_free_watches(&session->watcher);
 	TALLOC_FREE(session->conn);
@@ -126,6 +189,7 @@ int session_new(TALLOC_CTX *ctx, struct sessions *sessions,
 	list_init(&session->in_ready);
 	list_init(&session->in_dirty);
 	list_init(&session->in_dead);
+	list_init(&session->in_listings);
 	list_init(&session->txns);
 	err = conn_new(session, sessions->pool, transport, &session->who,
 		       ledger, &user, &session->conn);
@@ -146,7 +210,7 @@ void session_reset(struct session *session, bool watches)
 {
 	if (session->sessions->dropped)
 		session->sessions->dropped(session->sessions->arg, session);
-	listing_drop(session);
+	session_list_end(session);
 	session_txns_end(session);
 	if (watches)
 		watcher_free_watches(&session->watcher);
@@ -242,7 +306,7 @@ static void session_txn_free(struct session_txn *entry)
 	struct session *session = entry->session;
 
 	if (session->listing.txn == entry->txn)
-		listing_drop(session);
+		session_list_end(session);
 	talloc_free(entry);
 }
 

@@ -16,6 +16,7 @@
 #define SESSION_H
 
 #include "base/hash.h"
+#include "base/trace.h"
 #include "io/conn.h"
 #include "store/txn.h"
 #include "store/watch.h"
@@ -27,10 +28,12 @@ struct sessions {
 	struct store *store;
 	struct watch_index *index;
 	struct conn_pool *pool;
+	struct trace *trace;
 	struct list all;	/* in order of creation */
 	struct list ready;	/* have, or may have, input */
 	struct list dirty;	/* the gate has to settle or flush them */
 	struct list dead;	/* to be freed */
+	struct list listings;	/* hold a listing */
 	size_t count;
 	uint64_t sequence;
 	/* The request that is being executed: events it causes count for it. */
@@ -42,7 +45,13 @@ struct sessions {
 	void *arg;
 };
 
-/* A directory list that DIRECTORY_PART pages through. */
+/*
+ * A directory list that DIRECTORY_PART pages through: pinned by offset 0 and
+ * answered from until its end, another offset 0, or LISTING_MS. Otherwise
+ * listing a busy directory would never end.
+ */
+#define LISTING_MS 2000
+
 struct listing {
 	char *path;
 	struct node *node;	/* reference */
@@ -51,7 +60,7 @@ struct listing {
 };
 
 struct session {
-	struct list in_all, in_ready, in_dirty, in_dead;
+	struct list in_all, in_ready, in_dirty, in_dead, in_listings;
 	struct sessions *sessions;
 	uint64_t sequence;
 	struct who who;
@@ -68,7 +77,7 @@ struct session {
 };
 
 void sessions_init(struct sessions *sessions, struct watch_index *index,
-		   struct conn_pool *pool);
+		   struct conn_pool *pool, struct trace *trace);
 
 /*
  * A session over a transport, which it takes over, also when it fails.
@@ -96,6 +105,16 @@ void session_txns_each(const struct session *session,
 		       void *arg);
 /* Where the next id is looked for; ids wrap at 2^32. */
 void session_set_last_txn(struct session *session, uint32_t id);
+
+/* Pins a listing, with a reference to the node. -ENOMEM. */
+int session_list_begin(struct session *session, const char *path,
+		       struct node *node, struct txn *txn);
+/* The node that was pinned for this path; NULL: none, or it is too old. */
+struct node *session_list_find(struct session *session, const char *path,
+			       const struct txn *txn);
+void session_list_end(struct session *session);
+/* Drops the listings that are too old. True: there are others. */
+bool sessions_expire_listings(struct sessions *sessions);
 
 /* Puts it where the next tick looks. */
 void session_set_ready(struct session *session);

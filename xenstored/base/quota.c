@@ -34,6 +34,7 @@ struct ledger {
 /* Sparse by domid: guests are few and their domids lie close together. */
 struct ledgers {
 	struct ledger **leaf[(UINT16_MAX + 1) / LEAF_SIZE];
+	uint64_t max[QUOTA_COUNT];
 };
 
 /* What quota_charge() leaves behind on the object that is paid for. */
@@ -174,14 +175,21 @@ static bool crossed(uint32_t limit, uint64_t was, uint64_t is)
 	return limit && (was > limit) != (is > limit);
 }
 
+void ledger_saw(struct ledger *ledger, enum quota_item item, uint64_t size)
+{
+	if (size > ledger->max[item])
+		ledger->max[item] = size;
+	if (ledger->all && !ledger->privileged && size > ledger->all->max[item])
+		ledger->all->max[item] = size;
+}
+
 static void ledger_move(struct ledger *ledger, enum quota_item item,
 			uint64_t is)
 {
 	uint64_t was = ledger->used[item];
 
 	ledger->used[item] = is;
-	if (is > ledger->max[item])
-		ledger->max[item] = is;
+	ledger_saw(ledger, item, is);
 	if (!ledger->notify || ledger->privileged)
 		return;
 	if (crossed(ledger->limits.soft[item], was, is))
@@ -204,12 +212,6 @@ void ledger_refund(struct ledger *ledger, enum quota_item item,
 	if (amount > ledger->used[item])
 		abort();	/* Q4 */
 	ledger_move(ledger, item, ledger->used[item] - amount);
-}
-
-void ledger_saw(struct ledger *ledger, enum quota_item item, uint64_t size)
-{
-	if (size > ledger->max[item])
-		ledger->max[item] = size;
 }
 
 static int charge_refund(struct charge *charge)
@@ -261,9 +263,14 @@ int ledgers_add(struct ledgers *ledgers, struct ledger *ledger)
 	return 0;
 }
 
-void ledgers_each(const struct ledgers *ledgers,
-		  void (*fn)(void *arg, struct ledger *ledger), void *arg)
+uint64_t ledgers_max(const struct ledgers *ledgers, enum quota_item item)
 {
+	return ledgers->max[item];
+}
+
+void ledgers_reset_max(struct ledgers *ledgers)
+{
+	memset(ledgers->max, 0, sizeof(ledgers->max));
 	for (unsigned int i = 0; i <= UINT16_MAX; i++) {
 		struct ledger *ledger;
 
@@ -272,7 +279,10 @@ void ledgers_each(const struct ledgers *ledgers,
 			continue;
 		}
 		ledger = ledgers_find(ledgers, i);
-		if (ledger)
-			fn(arg, ledger);
+		if (!ledger)
+			continue;
+		ledger_reset_max(ledger);
+		for (int item = 0; item < QUOTA_COUNT; item++)
+			ledger_saw(ledger, item, ledger->used[item]);
 	}
 }

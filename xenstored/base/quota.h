@@ -124,8 +124,9 @@ int ledgers_new(TALLOC_CTX *ctx, struct ledgers **out);
 struct ledger *ledgers_find(const struct ledgers *ledgers, uint16_t domid);
 /* Enters a ledger; it leaves by itself when it is freed. -ENOMEM. */
 int ledgers_add(struct ledgers *ledgers, struct ledger *ledger);
-/* Calls fn for each in order of domid; fn must not add or free ledgers. */
-void ledgers_each(const struct ledgers *ledgers,
-		  void (*fn)(void *arg, struct ledger *ledger), void *arg);
+/* The largest figure that any unprivileged ledger has shown, also one that is
+ * gone. Resetting goes down to what is in use now. */
+uint64_t ledgers_max(const struct ledgers *ledgers, enum quota_item item);
+void ledgers_reset_max(struct ledgers *ledgers);
 
 #endif

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT */
+/* Operations on transactions. */
+#include <errno.h>
+#include <string.h>
+
+#include "op/args.h"
+#include "op/op.h"
+
+int op_transaction_start(struct request *req)
+{
+	uint32_t id;
+	int err;
+
+	if (req->view.txn)
+		return EBUSY;
+	err = session_txn_begin(req->session, &id);
+	if (err)
+		return err;
+	trace_line(req->world->trace, TRACE_OBJ, "CREATE transaction %u (d%u)",
+		   id, req->session->who.domid);
+	return reply_string(req, "%u", id);
+}
+
+int op_transaction_end(struct request *req)
+{
+	struct metrics *metrics = req->world->metrics;
+	const char *arg;
+	int err;
+
+	err = args_one(req, &arg);
+	if (err || (strcmp(arg, "T") && strcmp(arg, "F")))
+		return EINVAL;	/* it stays open */
+	if (!req->view.txn)
+		return ENOENT;
+	if (*arg == 'T') {
+		err = txn_commit(req->view.txn, &req->session->who);
+		metrics->commits += !err;
+		metrics->conflicts += err == EAGAIN;
+	}
+	trace_line(req->world->trace, TRACE_OBJ,
+		   "DESTROY transaction %u (d%u)", req->hdr.tx_id,
+		   req->session->who.domid);
+	session_txn_end(req->session, req->hdr.tx_id);
+	return err ? err : reply_ok(req);
+}

@@ -1,0 +1,400 @@
+/* SPDX-License-Identifier: MIT */
+#include "server.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/scoped.h"
+#include "io/loop.h"
+#include "io/sock.h"
+#include "op/op.h"
+
+/* Requests in one tick, and removed nodes given back in one. */
+#define TICK_REQUESTS 1024
+#define TICK_REAP 512
+/* How often waiting events and listings are looked at, ms. */
+#define HOUSEKEEPING_MS 1000
+
+struct server {
+	const struct server_options *options;
+	struct loop *loop;
+	struct conn_pool *pool;
+	struct ledgers *ledgers;
+	struct watch_index *index;
+	struct store *store;
+	struct trace *trace;
+	struct metrics metrics;
+	struct sessions sessions;
+	struct domains *domains;
+	struct xenport *port;
+	struct sock_listener *listener;
+	struct loop_timer *housekeeping;
+	struct loop_timer *scan;
+	struct op_world world;
+	struct request *scratch;
+};
+
+/* ---- the tick ------------------------------------------------------------*/
+
+/* One request of one session. */
+static void server_serve(struct server *server, struct session *session)
+{
+	struct message message;
+
+	list_del(&session->in_ready);
+	if (conn_next(session->conn, &message))
+		return;		/* it will say when there is more */
+	op_execute(&server->world, server->scratch, session, &message);
+	session_set_ready(session);
+}
+
+static void server_rounds(struct server *server)
+{
+	struct session *session;
+
+	for (int i = 0; i < TICK_REQUESTS; i++) {
+		session = list_first(&server->sessions.ready, struct session,
+				     in_ready);
+		if (!session)
+			break;
+		server_serve(server, session);
+	}
+}
+
+/* Somebody waits: look again after a while. */
+static void server_arm_housekeeping(struct server *server)
+{
+	if (!loop_timer_armed(server->housekeeping))
+		loop_timer_set(server->housekeeping, HOUSEKEEPING_MS);
+}
+
+/* Nothing leaves but here. */
+static void server_gate(struct server *server)
+{
+	struct session *session;
+
+	while ((session = list_first(&server->sessions.dirty, struct session,
+				     in_dirty))) {
+		list_del(&session->in_dirty);
+		conn_flush(session->conn);
+		if (!session->who.privileged && conn_queued(session->conn))
+			server_arm_housekeeping(server);
+	}
+}
+
+static bool server_tick(void *arg)
+{
+	struct server *server = arg;
+	bool more;
+
+	server->metrics.ticks++;
+	server->sessions.now = server->world.now = loop_now(server->loop);
+	conn_pool_set_now(server->pool, server->sessions.now);
+
+	server_rounds(server);
+	server_gate(server);
+	sessions_bury(&server->sessions);
+	if (!list_empty(&server->sessions.listings))
+		server_arm_housekeeping(server);
+
+	txns_trim(server->store, server->sessions.now);
+	more = store_reap(server->store, TICK_REAP);
+	more |= op_work(&server->world);
+	trace_flush(server->trace);
+	return more || !list_empty(&server->sessions.ready) ||
+	       !list_empty(&server->sessions.dirty);
+}
+
+static void server_housekeeping(void *arg)
+{
+	struct server *server = arg;
+	uint64_t now = loop_now(server->loop);
+	uint64_t limit = server->options->event_timeout * 1000ull;
+	struct session *session;
+	bool again;
+
+	server->sessions.now = now;
+	again = sessions_expire_listings(&server->sessions);
+	list_for_each(session, &server->sessions.all, in_all)
+	{
+		if (session->who.privileged || !limit)
+			continue;
+		if (conn_expire(session->conn, now > limit ? now - limit : 0))
+			again = true;
+	}
+	if (again)
+		loop_timer_set(server->housekeeping, HOUSEKEEPING_MS);
+}
+
+static void server_scan(void *arg)
+{
+	struct server *server = arg;
+
+	domains_scan(server->domains);
+	loop_timer_set(server->scan, server->options->scan_interval * 1000ull);
+}
+
+/* ---- signals and clients -------------------------------------------------*/
+
+static void server_terminate(void *arg)
+{
+	struct server *server = arg;
+
+	log_info("terminating");
+	loop_stop(server->loop);
+}
+
+static void server_hangup(void *arg)
+{
+	struct server *server = arg;
+	int err;
+
+	if (!trace_file(server->trace))
+		return;
+	err = trace_reopen(server->trace);
+	if (err)
+		log_error("cannot open the trace file again: %s",
+			  strerror(-err));
+}
+
+static void server_accepted(void *arg, struct transport *transport)
+{
+	struct server *server = arg;
+	const struct domains_options *options = &server->options->domains;
+	struct who who = {
+		.domid = options->self,
+		.target = DOMID_INVALID,
+		.privileged = true,
+		.features = options->features,
+	};
+	struct session *session;
+
+	server->metrics.accepted++;
+	if (session_new(server, &server->sessions, transport, &who, NULL,
+			&session))
+		log_error("no memory for another connection");
+}
+
+static void server_dropped(void *arg, struct session *session)
+{
+	struct server *server = arg;
+
+	op_forget(&server->world, session);
+}
+
+static void store_changed(void *arg, const struct changeset *set)
+{
+	struct server *server = arg;
+
+	watch_fire(server->index, set);
+}
+
+/* ---- start ---------------------------------------------------------------*/
+
+static int server_say(int err, const char *what, const char *which)
+{
+	fprintf(stderr, "xenstored: %s%s%s: %s\n", what, which ? " " : "",
+		which ? which : "", strerror(abs(err)));
+	return err;
+}
+
+static int server_start_trace(struct server *server)
+{
+	const struct server_options *options = server->options;
+	int err;
+
+	err = trace_new(server, &server->trace);
+	if (err)
+		return err;
+	for (const char *const *sw = options->trace_switches; sw && *sw; sw++)
+		trace_switch_set(server->trace, *sw);	/* main checked it */
+	if (!options->trace_file)
+		return 0;
+	err = trace_open(server->trace, options->trace_file);
+	if (err)
+		server_say(err, "cannot open the trace file",
+			   options->trace_file);
+	return err;
+}
+
+static int server_start_port(struct server *server)
+{
+	const struct server_options *options = server->options;
+	int err = -ENODEV;
+
+	if (options->port == SERVER_PORT_NONE)
+		return 0;
+#ifdef HAVE_XEN
+	if (options->port != SERVER_PORT_VMM) {
+		err = xenport_xen_new(server, server->loop, -1, &server->port);
+		if (!err)
+			return 0;
+	}
+#endif
+	if (options->port == SERVER_PORT_XEN)
+		return server_say(err, "cannot talk to Xen", NULL);
+	err = xenport_vmm_new(server, server->loop, options->vmm_socket, -1,
+			      &server->port);
+	return err ? server_say(err, "cannot serve VMMs at",
+				options->vmm_socket) :
+		     0;
+}
+
+static int server_start_store(struct server *server)
+{
+	const struct server_options *options = server->options;
+	int err;
+
+	err = ledgers_new(server, &server->ledgers);
+	if (!err)
+		err = watch_index_new(server, &server->index);
+	if (!err)
+		err = conn_pool_new(server, &server->pool);
+	if (err)
+		return err;
+	sessions_init(&server->sessions, server->index, server->pool,
+		      server->trace);
+	server->sessions.dropped = server_dropped;
+	server->sessions.arg = server;
+	err = domains_new(server, &server->sessions, server->ledgers,
+			  server->port, server->trace, &options->domains,
+			  &server->domains);
+	if (!err)
+		err = store_new(server, server->ledgers, options->domains.priv,
+				&server->store);
+	if (!err)
+		err = store_add_consumer(server->store, store_changed, server);
+	if (err)
+		return err;
+	server->sessions.store = server->store;
+	server->world = (struct op_world){
+		.sessions = &server->sessions,
+		.store = server->store,
+		.index = server->index,
+		.ledgers = server->ledgers,
+		.domains = server->domains,
+		.trace = server->trace,
+		.metrics = &server->metrics,
+	};
+	server->scratch->ctx = talloc_new(server);
+	return server->scratch->ctx ? 0 : -ENOMEM;
+}
+
+static int server_start_events(struct server *server)
+{
+	struct loop_signal *signal;
+	int err;
+
+	err = loop_timer_new(server, server->loop, server_housekeeping, server,
+			     &server->housekeeping);
+	if (!err)
+		err = loop_timer_new(server, server->loop, server_scan, server,
+				     &server->scan);
+	if (!err)
+		err = loop_signal_new(server, server->loop, SIGTERM,
+				      server_terminate, server, &signal);
+	if (!err)
+		err = loop_signal_new(server, server->loop, SIGINT,
+				      server_terminate, server, &signal);
+	if (!err)
+		err = loop_signal_new(server, server->loop, SIGHUP,
+				      server_hangup, server, &signal);
+	return err;
+}
+
+static int server_start_listening(struct server *server)
+{
+	const char *path = server->options->socket;
+	int err;
+
+	mkdir(server->options->rundir, 0755);	/* sock_listen() tells */
+	err = sock_listen(server, server->loop, path, server_accepted, server,
+			  &server->listener);
+	if (err == -EADDRINUSE) {
+		fprintf(stderr, "xenstored: %s is served by a running daemon; "
+				"it keeps it\n", path);
+		return err;
+	}
+	return err ? server_say(err, "cannot listen at", path) : 0;
+}
+
+/* The listener comes first: a second daemon must not touch anything else. */
+static int server_start(struct server *server)
+{
+	int err;
+
+	err = loop_new(server, &server->loop);
+	if (!err)
+		err = server_start_events(server);
+	if (err)
+		return server_say(err, "cannot start", NULL);
+	err = server_start_listening(server);
+	if (!err)
+		err = server_start_trace(server);
+	if (!err)
+		err = server_start_port(server);
+	if (err)
+		return err;
+	err = server_start_store(server);
+	if (err)
+		return server_say(err, "cannot start", NULL);
+	domains_start(server->domains);
+	if (server->port && server->options->scan_interval)
+		loop_timer_set(server->scan,
+			       server->options->scan_interval * 1000ull);
+	return 0;
+}
+
+/*
+ * What refers to others goes before them: guests and their nodes' ledgers, the
+ * clients, then what they shared.
+ */
+static int server_free(struct server *server)
+{
+	struct session *session;
+
+	TALLOC_FREE(server->domains);
+	while ((session = list_first(&server->sessions.all, struct session,
+				     in_all)))
+		talloc_free(session);
+	TALLOC_FREE(server->store);
+	TALLOC_FREE(server->index);
+	TALLOC_FREE(server->pool);
+	TALLOC_FREE(server->port);
+	TALLOC_FREE(server->listener);
+	return 0;
+}
+
+int server_run(const struct server_options *options, struct keeper_link *link)
+{
+	scoped_talloc struct server *server = talloc_zero(NULL, struct server);
+	int err;
+
+	if (!server)
+		return 1;
+	server->options = options;
+	list_init(&server->sessions.all);
+	talloc_set_destructor(server, server_free);
+	server->scratch = talloc_zero(server, struct request);
+	if (!server->scratch)
+		return 1;
+	if (keeper_starts(link) > 1)
+		keeper_close_others(link, NULL, 0);
+	err = server_start(server);
+	if (err)
+		return 1;
+	keeper_ready(link);
+	log_info("xenstored is ready");
+	options->ready(options->ready_arg);
+	err = loop_run(server->loop, server_tick, server);
+	if (err)
+		log_error("the event loop failed: %s", strerror(abs(err)));
+	unlink(options->socket);
+	return err ? 1 : 0;
+}
