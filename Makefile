@@ -206,6 +206,7 @@ unit_TESTS += keeper
 unit_TESTS += slab
 unit_TESTS += perms
 unit_TESTS += tree
+unit_TESTS += harness
 
 
 # scripts, run with $(BUILD) in the environment as $$BUILD
@@ -246,8 +247,14 @@ unit_BIN := $(unit_TESTS:%=$(BUILD)/tests/unit/test_%)
 check_BIN := $(unit_BIN)
 check_TOOLS := $(peers_BIN) $(conformance_BIN)
 
-$(BUILD)/tests/unit/%.o: EXTRA_CPPFLAGS = -Ixenstored -Itests
-$(unit_BIN): %: %.o $(BUILD)/xenstored.a
+# What unit tests share; linked where it is used.
+harness_OBJ := $(BUILD)/tests/harness/harness.o
+$(BUILD)/tests/harness.a: $(harness_OBJ)
+	@rm -f $@
+	$(Q)$(AR) rcs $@ $^
+
+$(BUILD)/tests/unit/%.o $(harness_OBJ): EXTRA_CPPFLAGS = -Ixenstored -Itests
+$(unit_BIN): %: %.o $(BUILD)/tests/harness.a $(BUILD)/xenstored.a
 	$(call say,LD,$@)
 	$(Q)$(LINK) $(xenstored_LIBS) -lcmocka
 

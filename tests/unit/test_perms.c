@@ -1,13 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* Permission lists (store/perms.h). */
 #include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
+#include "harness/harness.h"
 #include "store/perms.h"
 
 #define LIST(...) ((const struct perm[]){ __VA_ARGS__ })
@@ -247,7 +244,7 @@ static void a_failed_allocation_leaves_nothing(void **state)
 	perms_unref(a);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) HARNESS_TEST(name, setup, teardown)
 
 int main(void)
 {

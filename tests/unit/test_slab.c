@@ -1,13 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Memory for small objects (base/slab.h). */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
+#include "harness/harness.h"
 #include "base/slab.h"
 
 #define KIB 1024u
@@ -156,7 +152,7 @@ static void allocations_fail_when_a_test_wants_it(void **state)
 	slab_free(b);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) HARNESS_TEST(name, setup, teardown)
 
 int main(void)
 {

@@ -2,14 +2,11 @@
 /* Nodes and edits of the tree (store/node.h, store/tree.h). */
 #include <errno.h>
 #include <pthread.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
+#include "harness/harness.h"
 #include "store/path.h"
 #include "store/tree.h"
 
@@ -682,7 +679,7 @@ static void depth_costs_no_stack(void **state)
 	pthread_attr_destroy(&attr);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) HARNESS_TEST(name, setup, teardown)
 
 int main(void)
 {

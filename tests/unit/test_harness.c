@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: MIT */
+/* The harness notices what tests leave behind (harness/harness.h). */
+#include "harness/harness.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <talloc.h>
+#include <unistd.h>
+
+static int setup_byte(void **state)
+{
+	*state = talloc_size(NULL, 1);
+	return *state ? 0 : -1;
+}
+
+static int teardown_byte(void **state)
+{
+	return talloc_free(*state);
+}
+
+static void clean(void **state)
+{
+	int fd = open("/dev/null", O_RDONLY);
+
+	assert_int_equal(talloc_get_size(*state), 1);
+	assert_true(fd >= 0);
+	close(fd);
+	talloc_free(talloc_size(NULL, 1));
+}
+
+static void leaks_fd(void **state)
+{
+	(void)state;
+	assert_true(open("/dev/null", O_RDONLY) >= 0);
+}
+
+static void leaks_byte(void **state)
+{
+	(void)state;
+	assert_non_null(talloc_size(NULL, 1));
+}
+
+static void leaks_empty_block(void **state)
+{
+	(void)state;
+	assert_non_null(talloc_new(NULL));
+}
+
+/* A byte more in a block that was there before. */
+static void *old_block;
+
+static void grows_block(void **state)
+{
+	(void)state;
+	old_block = talloc_realloc_size(NULL, old_block, 11);
+	assert_non_null(old_block);
+}
+
+/* Runs one test in a process of its own; was it counted as failed? */
+static bool fails(const struct CMUnitTest *test)
+{
+	pid_t pid = fork();
+	int status;
+
+	assert_true(pid >= 0);
+	if (!pid) {
+		int null = open("/dev/null", O_WRONLY);
+
+		dup2(null, 1);
+		dup2(null, 2);
+		close(null);
+		_exit(_cmocka_run_group_tests("inner", test, 1, NULL, NULL));
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	return WEXITSTATUS(status) != 0;
+}
+
+static void a_clean_test_passes(void **state)
+{
+	struct CMUnitTest t = HARNESS_TEST(clean, setup_byte, teardown_byte);
+
+	(void)state;
+	assert_false(fails(&t));
+}
+
+/* H1 */
+static void a_leaked_descriptor_fails_the_test(void **state)
+{
+	struct CMUnitTest t = HARNESS_TEST(leaks_fd, NULL, NULL);
+
+	(void)state;
+	assert_true(fails(&t));
+}
+
+/* H2 */
+static void a_leaked_talloc_byte_fails_the_test(void **state)
+{
+	struct CMUnitTest t = HARNESS_TEST(leaks_byte, NULL, NULL);
+	struct CMUnitTest u = HARNESS_TEST(leaks_empty_block, NULL, NULL);
+	struct CMUnitTest v = HARNESS_TEST(grows_block, NULL, NULL);
+
+	(void)state;
+	assert_true(fails(&t));
+	assert_true(fails(&u));
+	old_block = talloc_size(NULL, 10);
+	assert_true(fails(&v));
+	talloc_free(old_block);
+}
+
+/* H2: what a setup allocates is a leak unless the teardown frees it. */
+static void a_forgetful_teardown_fails_the_test(void **state)
+{
+	struct CMUnitTest t = HARNESS_TEST(clean, setup_byte, NULL);
+
+	(void)state;
+	assert_true(fails(&t));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		HARNESS_TEST(a_clean_test_passes, NULL, NULL),
+		HARNESS_TEST(a_leaked_descriptor_fails_the_test, NULL, NULL),
+		HARNESS_TEST(a_leaked_talloc_byte_fails_the_test, NULL, NULL),
+		HARNESS_TEST(a_forgetful_teardown_fails_the_test, NULL, NULL),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
