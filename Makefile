@@ -261,7 +261,7 @@ $(unit_BIN): %: %.o $(BUILD)/tests/harness.a $(BUILD)/xenstored.a
 # ---- targets ----------------------------------------------------------------
 
 .DEFAULT_GOAL := all
-.PHONY: all check run-check conformance install clean help
+.PHONY: all check run-check check-xen check-xen-full conformance install clean help
 all: $(all_TARGETS)
 
 check: ## install what is missing, build, run every test
@@ -275,6 +275,19 @@ conformance: all $(peers_BIN) $(conformance_BIN) ## the conformance scripts, our
 	@BUILD=$(abspath $(BUILD)) tests/conformance/conformance.sh
 
 install: install-lib install-tools ## install below $(DESTDIR)$(PREFIX)
+
+# Real Xen in an emulated machine; see tests/xen/run.
+check-xen: ## boot Xen with what was built and with C xenstored; compare
+	@tests/deps.sh xen
+	@$(MAKE) --no-print-directory all
+	@BUILD=$(abspath $(BUILD)) TEST_TIMEOUT=1500 tests/run-tests tests/xen/run
+
+check-xen-full: ## the same with oxenstored and a sanitizer build as well
+	@tests/deps.sh xen
+	@$(MAKE) --no-print-directory all
+	@$(MAKE) --no-print-directory all BUILD=$(BUILD)/asan \
+		SAN=address,undefined
+	@BUILD=$(abspath $(BUILD)) tests/xen/run ours asan c417 ox417
 
 clean: ## remove everything that was made
 	rm -rf $(BUILD)

@@ -1,14 +1,17 @@
 #!/bin/bash
 # Installs what is missing to build (deps.sh build), to run the demo
-# (deps.sh demo) or the tests (deps.sh check). Only Debian packages. As root
+# (deps.sh demo), the tests (deps.sh check) or those on real Xen (deps.sh xen).
+# Only Debian packages. As root
 # it installs; otherwise it says the one line to run and exits 1.
 set -u
 build="gcc make libc6-dev libtalloc-dev libevent-dev libsqlite3-dev libseccomp-dev libxen-dev pkg-config"
 check="$build libcmocka-dev clang g++ valgrind python3 xenstore-utils xen-utils-4.17 libxenstore4 util-linux procps sqlite3"
+xen="$build qemu-system-x86 cpio xz-utils util-linux dpkg"
 case ${1:-build} in
 build | demo) want=$build ;;
 check) want=$check ;;
-*) echo "usage: $0 [build|demo|check]" >&2; exit 2 ;;
+xen) want=$xen ;;
+*) echo "usage: $0 [build|demo|check|xen]" >&2; exit 2 ;;
 esac
 
 missing=()
