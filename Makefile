@@ -173,6 +173,9 @@ store_SRC += kids
 store_SRC += tree
 
 io_SRC :=
+ifneq ($(have_xen),)
+io_SRC += xenport_xen
+endif
 
 persist_SRC :=
 
@@ -187,8 +190,11 @@ xenstored_SRC := $(base_SRC:%=xenstored/base/%.c) \
 	$(top_SRC:%=xenstored/%.c)
 xenstored_OBJ := $(xenstored_SRC:%.c=$(BUILD)/%.o)
 xenstored_LIBS := -ltalloc -levent_core -lsqlite3 -lseccomp
+ifneq ($(have_xen),)
+xenstored_LIBS += -lxenevtchn -lxengnttab -lxenctrl
+endif
 
-$(xenstored_OBJ): EXTRA_CPPFLAGS = -Ixenstored
+$(xenstored_OBJ): EXTRA_CPPFLAGS = -Ixenstored $(if $(have_xen),-DHAVE_XEN)
 
 # Everything but main(), so that unit tests link what they need of it.
 $(BUILD)/xenstored.a: $(xenstored_OBJ)

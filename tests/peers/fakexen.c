@@ -30,16 +30,19 @@
 
 struct xenevtchn_handle {
 	int fifo;
-	int null; /* unmasking costs a write to a device */
+	int second; /* not the first handle of this process */
+	int null;   /* unmasking costs a write to a device */
 	int notify;
 };
 
 static xenevtchn_handle *evtchn_handle(int fifo)
 {
 	struct xenevtchn_handle *xce = calloc(1, sizeof(*xce));
+	static int handles;
 
 	if (!xce || !fx_state())
 		return NULL;
+	xce->second = handles++;
 	xce->fifo = fifo >= 0 ? fifo : fx_evtchn_open();
 	xce->null = openat(AT_FDCWD, "/dev/null", O_WRONLY | O_CLOEXEC);
 	xce->notify = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
@@ -99,9 +102,8 @@ xenevtchn_port_or_error_t xenevtchn_bind_virq(xenevtchn_handle *xce,
 {
 	struct fx_state *st = fx_state();
 	unsigned int domid;
-	int port;
+	int port, fifo;
 
-	(void)xce;
 	(void)virq;
 	port = port_alloc(st, 1);
 	if (port < 0)
@@ -110,6 +112,13 @@ xenevtchn_port_or_error_t xenevtchn_bind_virq(xenevtchn_handle *xce,
 	for (domid = 0; domid <= st->max_domid; domid++)
 		if (st->dom[domid].flags & FX_EXIST)
 			atomic_fetch_or(&st->dom[domid].flags, FX_CHANGED);
+	/* A second handle is another open file of the device. */
+	st->virq_apart = xce->second;
+	if (xce->second) {
+		fifo = fx_virq_open();
+		dup3(fifo, xce->fifo, O_CLOEXEC);
+		close(fifo);
+	}
 	st->virq_port = port;
 	return port;
 }
@@ -303,7 +312,7 @@ int xc_domain_getinfolist(xc_interface *xch, uint32_t domid, unsigned int max,
 
 const xc_error *xc_get_last_error(xc_interface *xch)
 {
-	static const xc_error error = { .code = 1, .message = "fakexen" };
+	static const xc_error error = {.code = 1, .message = "fakexen"};
 
 	(void)xch;
 	return &error;
@@ -317,8 +326,9 @@ int setrlimit(__rlimit_resource_t what, const struct rlimit *limit)
 	static int (*real)(__rlimit_resource_t, const struct rlimit *);
 
 	if (!real)
-		real = (int (*)(__rlimit_resource_t, const struct rlimit *))
-			dlsym(RTLD_NEXT, "setrlimit");
+		real = (int (*)(__rlimit_resource_t,
+				const struct rlimit *))dlsym(RTLD_NEXT,
+							     "setrlimit");
 	if (!real(what, limit))
 		return 0;
 	return what == RLIMIT_NOFILE ? 0 : -1;

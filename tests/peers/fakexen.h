@@ -8,6 +8,8 @@
  *   pages    one ring page for each domid, at domid * 4096, sparse
  *   evtchn   FIFO from which the daemon reads ports (uint32_t), just as from
  *            the event channel device
+ *   virq     the same for virq_port alone, of a daemon that has bound the VIRQ
+ *            to an event channel device of its own
  *   evt.N    datagram socket of guest N; one byte for each notification. It
  *            exists only while somebody acts for the guest
  *
@@ -54,6 +56,7 @@ struct fx_state {
 	_Atomic uint32_t next_unique;
 	_Atomic uint32_t max_domid;
 	_Atomic uint32_t virq_port;
+	_Atomic uint32_t virq_apart; /* it is raised in "virq" */
 	struct fx_dom dom[FX_NDOM];
 	struct fx_port port[FX_NPORT];
 };
@@ -65,8 +68,9 @@ struct xenstore_domain_interface *fx_page(unsigned int domid);
 /* Path of a file below $FAKEXEN_DIR; domid < 0: the name alone. */
 void fx_path(char *buf, size_t len, const char *what, int domid);
 
-/* The FIFO of ports, for both ends; non-blocking. */
+/* The FIFO of ports, for both ends; non-blocking. And that of the VIRQ. */
 int fx_evtchn_open(void);
+int fx_virq_open(void);
 
 /* The guest's end of its event channel, to be polled and read. */
 int fx_guest_evt_open(unsigned int domid);

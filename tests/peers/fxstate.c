@@ -40,9 +40,8 @@ static void *map_file(const char *what, off_t offset, size_t size)
 	fd = openat(AT_FDCWD, path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return NULL;
-	if (fstat(fd, &st) ||
-	    (st.st_size < offset + (off_t)size &&
-	     ftruncate(fd, offset + size))) {
+	if (fstat(fd, &st) || (st.st_size < offset + (off_t)size &&
+			       ftruncate(fd, offset + size))) {
 		close(fd);
 		return NULL;
 	}
@@ -59,7 +58,8 @@ struct fx_state *fx_state(void)
 	if (st)
 		return st;
 	st = map_file("state", 0, sizeof(*st));
-	if (st && atomic_compare_exchange_strong(&st->dom[0].unique, &none, 1)) {
+	if (st &&
+	    atomic_compare_exchange_strong(&st->dom[0].unique, &none, 1)) {
 		st->next_unique = 2;
 		st->dom[0].flags = FX_EXIST | FX_CHANGED;
 	}
@@ -71,14 +71,24 @@ struct xenstore_domain_interface *fx_page(unsigned int domid)
 	return map_file("pages", (off_t)domid * FX_PAGE, FX_PAGE);
 }
 
-int fx_evtchn_open(void)
+static int fifo_open(const char *what)
 {
 	char path[256];
 
-	fx_path(path, sizeof(path), "evtchn", -1);
+	fx_path(path, sizeof(path), what, -1);
 	if (mkfifo(path, 0600) && errno != EEXIST)
 		return -1;
 	return openat(AT_FDCWD, path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+}
+
+int fx_evtchn_open(void)
+{
+	return fifo_open("evtchn");
+}
+
+int fx_virq_open(void)
+{
+	return fifo_open("virq");
 }
 
 static void evt_address(struct sockaddr_un *addr, unsigned int domid)
@@ -170,6 +180,10 @@ void fx_dom_create(struct fx_state *st, unsigned int domid)
 void fx_dom_change(struct fx_state *st, int evtchn, unsigned int domid,
 		   uint32_t flags)
 {
+	int virq = st->virq_apart ? fx_virq_open() : evtchn;
+
 	st->dom[domid].flags = flags | FX_CHANGED;
-	fx_raise(st, evtchn, st->virq_port);
+	fx_raise(st, virq, st->virq_port);
+	if (virq != evtchn)
+		close(virq);
 }
