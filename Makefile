@@ -178,6 +178,7 @@ io_SRC += xenport_xen
 endif
 
 persist_SRC :=
+persist_SRC += stream oxdump stream_print
 
 op_SRC :=
 
@@ -209,6 +210,7 @@ unit_TESTS :=
 unit_TESTS += quota
 unit_TESTS += path
 unit_TESTS += keeper
+unit_TESTS += stream
 unit_TESTS += slab
 unit_TESTS += perms
 unit_TESTS += tree
@@ -264,6 +266,16 @@ $(unit_BIN): %: %.o $(BUILD)/tests/harness.a $(BUILD)/xenstored.a
 	$(call say,LD,$@)
 	$(Q)$(LINK) $(xenstored_LIBS) -lcmocka
 
+# tests/fuzz/fuzz_NAME.c, each a libFuzzer target
+fuzz_TARGETS :=
+fuzz_TARGETS += stream
+FUZZ_SECONDS ?= 20
+fuzz_BIN := $(fuzz_TARGETS:%=$(BUILD)/tests/fuzz/fuzz_%)
+
+$(BUILD)/tests/fuzz/%.o: EXTRA_CPPFLAGS = -Ixenstored
+$(fuzz_BIN): %: %.o $(BUILD)/xenstored.a
+	$(CC) $(all_LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(xenstored_LIBS)
+
 # ---- targets ----------------------------------------------------------------
 
 .DEFAULT_GOAL := all
@@ -294,6 +306,16 @@ check-xen-full: ## the same with oxenstored and a sanitizer build as well
 	@$(MAKE) --no-print-directory all BUILD=$(BUILD)/asan \
 		SAN=address,undefined
 	@BUILD=$(abspath $(BUILD)) tests/xen/run ours asan c417 ox417
+fuzz: ## feed the parsers random input for $(FUZZ_SECONDS) s each (clang)
+	@$(MAKE) --no-print-directory run-fuzz BUILD=$(BUILD)/fuzz CC=clang \
+		SAN=address,undefined,fuzzer-no-link
+
+run-fuzz: $(fuzz_BIN)
+	@for t in $(fuzz_BIN); do mkdir -p $$t.corpus; \
+		$$t -max_total_time=$(FUZZ_SECONDS) -max_len=8192 \
+		-artifact_prefix=$$t. $$t.corpus tests/unit/data >$$t.log 2>&1 || \
+		{ tail -n 40 $$t.log; exit 1; }; \
+		echo "$${t##*/}: $$(tail -n 1 $$t.log)"; done
 
 clean: ## remove everything that was made
 	rm -rf $(BUILD)
