@@ -173,6 +173,10 @@ store_SRC += kids
 store_SRC += tree
 
 io_SRC :=
+io_SRC += loop
+io_SRC += frame
+io_SRC += sock
+io_SRC += conn
 ifneq ($(have_xen),)
 io_SRC += xenport_xen
 endif
@@ -215,6 +219,10 @@ unit_TESTS += slab
 unit_TESTS += perms
 unit_TESTS += tree
 unit_TESTS += harness
+unit_TESTS += loop
+unit_TESTS += frame
+unit_TESTS += sock
+unit_TESTS += conn
 
 
 # scripts, run with $(BUILD) in the environment as $$BUILD

@@ -8,9 +8,11 @@
  *	+-------+--------+-------+-------+----------------------+
  *
  * F1  Any cut of the byte stream gives the same messages.
- * F2  A header with len > XENSTORE_PAYLOAD_MAX is the end: EPROTO, for ever.
- * F3  At most one buffer of fixed size is held per connection that has partial
- *     input, none for one that has not.
+ * F2  A header with len > XENSTORE_PAYLOAD_MAX is the end: EPROTO, until
+ *     frame_reset().
+ * F3  Memory is held only while there is input that is not given out yet: a
+ *     buffer for one message while one is incomplete, and after frame_keep()
+ *     or frame_unget() what is left of one frame_feed().
  */
 #ifndef IO_FRAME_H
 #define IO_FRAME_H
@@ -31,15 +33,23 @@ struct frame;
 int frame_new(TALLOC_CTX *ctx, struct frame **out);
 
 /*
- * Gives bytes in. They are borrowed until frame_next() says EAGAIN; what is
- * then incomplete is copied. -ENOMEM.
+ * Gives bytes in, only when frame_next() has said EAGAIN or nothing was given
+ * in yet. They are borrowed until it says so again, or until frame_keep().
  */
-int frame_feed(struct frame *frame, const void *data, size_t len);
-/* The next complete message. EAGAIN: needs more bytes. EPROTO: F2; *bad_len
- * (optional) tells the length. */
+void frame_feed(struct frame *frame, const void *data, size_t len);
+/*
+ * The next complete message, good until the next call and while the bytes it
+ * came with are there. EAGAIN: needs more bytes; those of an incomplete
+ * message were copied. EPROTO: F2. -ENOMEM.
+ */
 int frame_next(struct frame *frame, struct message *out);
-/* Bytes of an incomplete message, or of messages not taken yet. */
+/* Takes the message that was given out last back: it is the next one. */
+int frame_unget(struct frame *frame);
+/* Copies what is borrowed, as its owner wants the memory back. */
+int frame_keep(struct frame *frame);
+/* Bytes of an incomplete message, or of messages not given out yet. */
 size_t frame_pending(const struct frame *frame, const void **data);
+/* The length that broke F2, or 0. */
 uint32_t frame_bad_len(const struct frame *frame);
 void frame_reset(struct frame *frame);
 
