@@ -36,8 +36,10 @@ int harness_teardown(void **state);
 	  &(struct harness_case){ setup, teardown } }
 
 /* The check by itself: what is held at one time, and what was left since. */
+#define HARNESS_FDS 65536
+
 struct harness_mark {
-	uint64_t fds[1024 / 64];	/* bit set: open */
+	uint64_t fds[HARNESS_FDS / 64];	/* bit set: open */
 	size_t blocks, bytes;
 };
 
