@@ -171,6 +171,7 @@ store_SRC += perms
 store_SRC += node
 store_SRC += kids
 store_SRC += tree
+#store_SRC += watch
 
 io_SRC :=
 io_SRC += loop
@@ -185,9 +186,11 @@ persist_SRC :=
 persist_SRC += stream oxdump stream_print
 
 op_SRC :=
+#op_SRC += args op op_node op_watch op_txn op_domain op_control
 
 top_SRC :=
 top_SRC += keeper
+#top_SRC += session domains server options
 
 xenstored_SRC := $(base_SRC:%=xenstored/base/%.c) \
 	$(store_SRC:%=xenstored/store/%.c) $(io_SRC:%=xenstored/io/%.c) \
@@ -199,13 +202,30 @@ ifneq ($(have_xen),)
 xenstored_LIBS += -lxenevtchn -lxengnttab -lxenctrl
 endif
 
-$(xenstored_OBJ): EXTRA_CPPFLAGS = -Ixenstored $(if $(have_xen),-DHAVE_XEN)
+$(xenstored_OBJ) $(BUILD)/xenstored/main.o: EXTRA_CPPFLAGS = -Ixenstored \
+	$(if $(have_xen),-DHAVE_XEN)
 
 # Everything but main(), so that unit tests link what they need of it.
 $(BUILD)/xenstored.a: $(xenstored_OBJ)
 	@rm -f $@
 	$(call say,AR,$@)
 	$(Q)$(AR) rcs $@ $^
+
+xenstored_TARGETS := $(BUILD)/xenstored
+#all_TARGETS += $(xenstored_TARGETS)
+
+$(BUILD)/xenstored: $(BUILD)/xenstored/main.o $(BUILD)/xenstored.a
+	$(call say,LD,$@)
+	$(Q)$(LINK) $(xenstored_LIBS)
+
+.PHONY: install-daemon
+install-daemon: $(xenstored_TARGETS)
+	install -d $(DESTDIR)$(SBINDIR) $(DESTDIR)$(MANDIR)/man8 \
+		$(DESTDIR)$(SYSTEMDUNITDIR)
+	install $(BUILD)/xenstored $(DESTDIR)$(SBINDIR)
+	install -m 644 xenstored/xenstored.8 $(DESTDIR)$(MANDIR)/man8
+	sed -e 's,@SBINDIR@,$(SBINDIR),' xenstored/xenstored.service.in \
+		>$(DESTDIR)$(SYSTEMDUNITDIR)/xenstored.service
 
 # ---- tests ------------------------------------------------------------------
 
