@@ -304,21 +304,46 @@ $(BUILD)/tests/fuzz/%.o: EXTRA_CPPFLAGS = -Ixenstored
 $(fuzz_BIN): %: %.o $(BUILD)/xenstored.a
 	$(CC) $(all_LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(xenstored_LIBS)
 
+# What make demo shows.
+demo_BIN := $(BUILD)/tests/demo/conflict
+$(demo_BIN): %: %.o $(BUILD)/libxenstore.a
+	$(call say,LD,$@)
+	$(Q)$(LINK)
+
 # ---- targets ----------------------------------------------------------------
 
 .DEFAULT_GOAL := all
-.PHONY: all check run-check check-xen check-xen-full conformance install clean help
+.PHONY: all check run-check demo run-demo asan tsan layers conformance \
+	check-xen check-xen-full install clean help
 all: $(all_TARGETS)
 
 check: ## install what is missing, build, run every test
 	@tests/deps.sh check
 	@$(MAKE) --no-print-directory run-check
 
+demo: ## install what is missing, build, show the daemon at work
+	@tests/deps.sh demo
+	@$(MAKE) --no-print-directory run-demo
+
+run-demo: all $(demo_BIN)
+	@BUILD=$(abspath $(BUILD)) tests/demo/demo.sh
+
 run-check: all $(check_BIN) $(check_TOOLS)
 	@BUILD=$(abspath $(BUILD)) tests/run-tests $(check_BIN) $(check_SCRIPTS)
 
 conformance: all $(peers_BIN) $(conformance_BIN) ## the conformance scripts, ours and Debian's
 	@BUILD=$(abspath $(BUILD)) tests/conformance/conformance.sh
+
+asan: ## the tests with the address and undefined-behaviour sanitizers
+	@$(MAKE) --no-print-directory BUILD=$(BUILD)/asan CFLAGS="-O1 -g" \
+		SAN=address,undefined run-check
+
+tsan: ## the library's tests with the thread sanitizer
+	@$(MAKE) --no-print-directory BUILD=$(BUILD)/tsan CFLAGS="-O1 -g" \
+		SAN=thread run-tsan
+
+layers: ## check the direction of the daemon's includes
+	@tests/layers.sh
 
 install: install-lib install-tools ## install below $(DESTDIR)$(PREFIX)
 
@@ -334,6 +359,7 @@ check-xen-full: ## the same with oxenstored and a sanitizer build as well
 	@$(MAKE) --no-print-directory all BUILD=$(BUILD)/asan \
 		SAN=address,undefined
 	@BUILD=$(abspath $(BUILD)) tests/xen/run ours asan c417 ox417
+
 fuzz: ## feed the parsers random input for $(FUZZ_SECONDS) s each (clang)
 	@$(MAKE) --no-print-directory run-fuzz BUILD=$(BUILD)/fuzz CC=clang \
 		SAN=address,undefined,fuzzer-no-link
