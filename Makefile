@@ -245,6 +245,12 @@ unit_TESTS += sock
 unit_TESTS += conn
 
 
+ifneq ($(have_xen),)
+unit_TESTS += xenport_xen
+# First among the libraries, so that it stands in for the Xen ones.
+$(BUILD)/tests/unit/test_xenport_xen: $(BUILD)/tests/peers/fakexen.so
+endif
+
 # scripts, run with $(BUILD) in the environment as $$BUILD
 check_SCRIPTS := tests/conformance/conformance.sh
 check_SCRIPTS += tests/integration/tools.sh
