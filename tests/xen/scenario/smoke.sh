@@ -44,7 +44,8 @@ check "a watch over dom0's ring sees a write over the socket" watched_over_ring
 check "dom0 makes a list of names that is longer than a message" sh -c \
 	'seq 150 | sed "s,.*,/t/long/a-node-with-a-rather-long-name-& v," |
 	 xargs xenstore-write'
-check "dom0's ring gives every name" \
+# oxenstored cannot: it has no DIRECTORY_PART
+[ "$DAEMON" = ox417 ] || check "dom0's ring gives every name" \
 	[ "$(over_ring xenstore-list /t/long | sort -u | wc -l)" = 150 ]
 check "Debian's test-xenstore passes over the socket" \
 	sh -c "$bin/test-xenstore -r 1 >/out/test-xenstore.socket 2>&1"
