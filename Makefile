@@ -170,6 +170,8 @@ store_SRC += path
 store_SRC += perms
 store_SRC += node
 store_SRC += kids
+store_SRC += slots
+store_SRC += names
 store_SRC += tree
 #store_SRC += watch
 

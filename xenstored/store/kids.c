@@ -4,18 +4,55 @@
 #include <errno.h>
 #include <string.h>
 
-/* A flat map: slots are places in the array. */
+#include "store/names.h"
+#include "store/slots.h"
+
+/* A map that had shrunk to so many is flat again. */
+#define FLAT_AGAIN (KIDS_FLAT_MAX / 2)
+
+/* What both forms begin with. */
 struct kids {
 	struct obj obj;
 	uint32_t count;
-	uint32_t slots;
 	uint64_t bytes;		/* names with their NULs */
+};
+
+struct flat {
+	struct kids kids;
 	struct node *kid[];
 };
 
+struct big {
+	struct kids kids;
+	struct slots_vec slots;
+	struct names_map names;
+};
+_Static_assert(sizeof(struct big) <= KIDS_BIG_BYTES, "size of spares");
+
 static size_t flat_bytes(size_t count)
 {
-	return sizeof(struct kids) + count * sizeof(struct node *);
+	return sizeof(struct flat) + count * sizeof(struct node *);
+}
+
+static bool is_big(const struct kids *kids)
+{
+	return kids->obj.kind == OBJ_KIDS_BIG;
+}
+
+/* One of the two is the form that the map has. */
+static struct flat *flat_of(const struct kids *kids)
+{
+	return (struct flat *)kids;
+}
+
+static struct big *big_of(const struct kids *kids)
+{
+	return (struct big *)kids;
+}
+
+static size_t list_bytes(const struct node *kid)
+{
+	return kid->obj.name_len + 1u;
 }
 
 size_t kids_count(const struct kids *kids)
@@ -33,28 +70,55 @@ static bool is_called(const struct node *node, const char *name, size_t len)
 	return node->obj.name_len == len && memcmp(node->bytes, name, len) == 0;
 }
 
-struct node *kids_find(const struct kids *kids, const char *name, size_t len,
-		       uint32_t *slot)
+static struct node *flat_find(const struct flat *flat, const char *name,
+			      size_t len, uint32_t *slot)
 {
 	struct node *found = NULL;
 	uint32_t i;
 
-	if (!kids)
-		return NULL;
-	for (i = 0; i < kids->count && !found; i++) {
-		if (!is_called(kids->kid[i], name, len))
+	for (i = 0; i < flat->kids.count && !found; i++) {
+		if (!is_called(flat->kid[i], name, len))
 			continue;
-		found = kids->kid[i];
+		found = flat->kid[i];
 		*slot = i;
 	}
-	nodes_of(kids)->work.compared += i;
+	nodes_of(flat)->work.compared += i;
 
 	return found;
 }
 
+static struct node *big_find(const struct big *big, const char *name,
+			     size_t len, uint32_t *slot)
+{
+	struct names_place place;
+
+	nodes_of(big)->work.compared +=
+		names_search(&big->names, &big->slots, name, len, &place);
+	if (!place.found)
+		return NULL;
+
+	*slot = place.slot;
+	return slots_get(&big->slots, place.slot);
+}
+
+struct node *kids_find(const struct kids *kids, const char *name, size_t len,
+		       uint32_t *slot)
+{
+	if (!kids)
+		return NULL;
+
+	return is_big(kids) ? big_find(big_of(kids), name, len, slot) :
+			      flat_find(flat_of(kids), name, len, slot);
+}
+
 struct node *kids_next(const struct kids *kids, uint32_t *slot)
 {
-	return kids && *slot < kids->count ? kids->kid[*slot] : NULL;
+	if (!kids)
+		return NULL;
+	if (is_big(kids))
+		return slots_next(&big_of(kids)->slots, slot);
+
+	return *slot < kids->count ? flat_of(kids)->kid[*slot] : NULL;
 }
 
 uint32_t kids_slot_at(const struct kids *kids, size_t offset)
@@ -62,121 +126,439 @@ uint32_t kids_slot_at(const struct kids *kids, size_t offset)
 	size_t at = 0;
 	uint32_t i;
 
+	if (kids && is_big(kids))
+		return slots_at(&big_of(kids)->slots, offset);
 	for (i = 0; i < kids_count(kids) && at < offset; i++)
-		at += kids->kid[i]->obj.name_len + 1u;
+		at += list_bytes(flat_of(kids)->kid[i]);
 
 	return i;
 }
 
 bool kids_is_exclusive(const struct kids *kids, uint32_t slot)
 {
-	(void)slot;
-	return !obj_is_shared(kids);
+	if (obj_is_shared(kids))
+		return false;
+
+	return !is_big(kids) || slots_is_exclusive(&big_of(kids)->slots, slot);
 }
 
 /*
- * Makes *kids ours alone, with room for `count` children. The children of a
- * shared map get one more holder each, those of our own move.
+ * Makes *kids, flat or NULL, ours alone, with room for `count` children. The
+ * children of a shared map get one more holder each, those of our own move.
  */
 static int flat_own(struct nodes *nodes, struct kids **kids, size_t count)
 {
-	struct kids *old = *kids, *new;
+	struct kids *old = *kids;
+	struct flat *flat;
 	uint32_t i;
 
 	if (old && !obj_is_shared(old) && slab_room(old) >= flat_bytes(count))
 		return 0;
 
-	new = nodes_alloc(nodes, OBJ_KIDS_FLAT, flat_bytes(count));
-	if (!new)
+	flat = nodes_alloc(nodes, OBJ_KIDS_FLAT, flat_bytes(count));
+	if (!flat)
 		return -ENOMEM;
-	new->count = new->slots = 0;
-	new->bytes = 0;
+
+	flat->kids.count = 0;
+	flat->kids.bytes = 0;
 	if (old) {
-		new->count = old->count;
-		new->slots = old->slots;
-		new->bytes = old->bytes;
-		memcpy(new->kid, old->kid, old->count * sizeof(*old->kid));
+		flat->kids.count = old->count;
+		flat->kids.bytes = old->bytes;
+		memcpy(flat->kid, flat_of(old)->kid,
+		       old->count * sizeof(*flat->kid));
 		nodes_copied(nodes, flat_bytes(old->count));
 	}
 	if (old && obj_is_shared(old)) {
 		for (i = 0; i < old->count; i++)
-			node_ref(old->kid[i]);
+			node_ref(flat->kid[i]);
 		obj_unref(old);
 	} else if (old) {
 		slab_free(old);
 	}
-	*kids = new;
+	*kids = &flat->kids;
 	return 0;
 }
 
-int kids_add(struct nodes *nodes, struct kids **kids, struct node *kid)
+static int flat_add(struct nodes *nodes, struct kids **kids, struct node *kid)
 {
 	int err = flat_own(nodes, kids, kids_count(*kids) + 1);
 
 	if (err)
 		return err;
 
-	(*kids)->kid[(*kids)->count++] = kid;
-	(*kids)->slots = (*kids)->count;
-	(*kids)->bytes += kid->obj.name_len + 1u;
+	flat_of(*kids)->kid[(*kids)->count++] = kid;
+	(*kids)->bytes += list_bytes(kid);
 	return 0;
 }
 
-int kids_replace(struct nodes *nodes, struct kids **kids, uint32_t slot,
-		 struct node *kid)
+static int flat_replace(struct nodes *nodes, struct kids **kids, uint32_t slot,
+			struct node *kid)
 {
 	int err = flat_own(nodes, kids, (*kids)->count);
 
 	if (err)
 		return err;
 
-	node_unref((*kids)->kid[slot]);
-	(*kids)->kid[slot] = kid;
+	node_unref(flat_of(*kids)->kid[slot]);
+	flat_of(*kids)->kid[slot] = kid;
 	return 0;
+}
+
+static int flat_remove(struct nodes *nodes, struct kids **kids, uint32_t slot)
+{
+	struct flat *flat;
+	int err = flat_own(nodes, kids, (*kids)->count);
+
+	if (err)
+		return err;
+
+	flat = flat_of(*kids);
+	flat->kids.bytes -= list_bytes(flat->kid[slot]);
+	flat->kids.count--;
+	node_unref(flat->kid[slot]);
+	memmove(flat->kid + slot, flat->kid + slot + 1,
+		(flat->kids.count - slot) * sizeof(*flat->kid));
+	return 0;
+}
+
+static struct big *big_init(struct kids *kids)
+{
+	struct big *big = (struct big *)kids;
+
+	*big = (struct big){ .kids.obj = kids->obj };
+	return big;
+}
+
+/* Makes *kids ours alone; what is below it is shared then. */
+static struct big *big_own(struct kids **kids, struct spares *spares)
+{
+	struct kids *old = *kids;
+	struct big *big;
+
+	if (!obj_is_shared(old))
+		return big_of(old);
+
+	big = big_init(spares_take(spares, OBJ_KIDS_BIG));
+	big->kids.count = old->count;
+	big->kids.bytes = old->bytes;
+	big->slots = big_of(old)->slots;
+	big->names = big_of(old)->names;
+	obj_ref(big->slots.top);
+	obj_ref(big->names.top);
+	nodes_copied(nodes_of(big), sizeof(*big));
+	obj_unref(old);
+	*kids = &big->kids;
+	return big;
+}
+
+static int big_add_at(struct nodes *nodes, struct kids **kids,
+		      struct node *kid, struct names_place *place)
+{
+	bool shared = obj_is_shared(*kids);
+	struct spares spares = { 0 };
+	struct big *big = big_of(*kids);
+	uint64_t prefix = names_prefix(kid->bytes, kid->obj.name_len);
+	int err;
+
+	spares.wanted[OBJ_KIDS_BIG] = shared;
+	slots_count(&big->slots, big->slots.end, shared, &spares);
+	names_count_insert(&big->names, place, shared, &spares);
+	err = spares_fill(nodes, &spares);
+	if (err)
+		return err;
+
+	big = big_own(kids, &spares);
+	names_insert(&big->names, place, prefix, big->slots.end, &spares);
+	slots_append(&big->slots, kid, &spares);
+	big->kids.count++;
+	big->kids.bytes += list_bytes(kid);
+	spares_free(&spares);
+	return 0;
+}
+
+static int big_add(struct nodes *nodes, struct kids **kids, struct node *kid)
+{
+	const struct big *big = big_of(*kids);
+	struct names_place place;
+
+	nodes->work.compared +=
+		names_search(&big->names, &big->slots, kid->bytes,
+			     kid->obj.name_len, &place);
+	return big_add_at(nodes, kids, kid, &place);
+}
+
+static int big_replace(struct nodes *nodes, struct kids **kids, uint32_t slot,
+		       struct node *kid)
+{
+	bool shared = obj_is_shared(*kids);
+	struct spares spares = { 0 };
+	int err;
+
+	spares.wanted[OBJ_KIDS_BIG] = shared;
+	slots_count(&big_of(*kids)->slots, slot, shared, &spares);
+	err = spares_fill(nodes, &spares);
+	if (err)
+		return err;
+
+	slots_replace(&big_own(kids, &spares)->slots, slot, kid, &spares);
+	spares_free(&spares);
+	return 0;
+}
+
+static int big_remove(struct nodes *nodes, struct kids **kids, uint32_t slot)
+{
+	bool shared = obj_is_shared(*kids);
+	struct spares spares = { 0 };
+	struct big *big = big_of(*kids);
+	const struct node *kid = slots_get(&big->slots, slot);
+	size_t bytes = list_bytes(kid);
+	struct names_place place;
+	int err;
+
+	nodes->work.compared += names_search(&big->names, &big->slots,
+					     kid->bytes, kid->obj.name_len,
+					     &place);
+	spares.wanted[OBJ_KIDS_BIG] = shared;
+	slots_count(&big->slots, slot, shared, &spares);
+	names_count_remove(&big->names, &place, shared, &spares);
+	err = spares_fill(nodes, &spares);
+	if (err)
+		return err;
+
+	big = big_own(kids, &spares);
+	names_remove(&big->names, &place, &spares);
+	slots_remove(&big->slots, slot, &spares);
+	big->kids.count--;
+	big->kids.bytes -= bytes;
+	spares_free(&spares);
+	return 0;
+}
+
+/* A flat map, or NULL if there is no memory. */
+static struct kids *build_flat(struct nodes *nodes, const struct kids *from)
+{
+	struct flat *flat =
+		nodes_alloc(nodes, OBJ_KIDS_FLAT, flat_bytes(from->count));
+	struct node *kid;
+	uint32_t slot;
+
+	if (!flat)
+		return NULL;
+
+	flat->kids.count = 0;
+	flat->kids.bytes = from->bytes;
+	for (slot = 0; (kid = kids_next(from, &slot)); slot++)
+		flat->kid[flat->kids.count++] = node_ref(kid);
+
+	return &flat->kids;
+}
+
+/* A big map without holes of a flat one, or NULL. */
+static struct kids *build_big(struct nodes *nodes, const struct kids *from)
+{
+	struct kids *new = nodes_alloc(nodes, OBJ_KIDS_BIG, KIDS_BIG_BYTES);
+	struct node *kid;
+	uint32_t slot;
+
+	if (!new)
+		return NULL;
+
+	big_init(new);
+	for (slot = 0; (kid = kids_next(from, &slot)); slot++) {
+		if (big_add(nodes, &new, node_ref(kid))) {
+			node_unref(kid);
+			obj_unref(new);
+			return NULL;
+		}
+	}
+
+	return new;
+}
+
+/* A rebuild of an index with other slots. */
+struct renumber {
+	struct nodes *nodes;
+	struct names_map names;
+	uint32_t *slot;		/* new ones by the old ones */
+	int err;
+};
+
+static void add_renumbered(void *arg, uint64_t prefix, uint32_t slot)
+{
+	struct renumber *r = arg;
+	struct spares spares = { 0 };
+	struct names_place place;
+
+	if (r->err)
+		return;
+
+	names_last(&r->names, &place);
+	names_count_insert(&r->names, &place, false, &spares);
+	r->err = spares_fill(r->nodes, &spares);
+	if (r->err)
+		return;
+
+	names_insert(&r->names, &place, prefix, r->slot[slot], &spares);
+	spares_free(&spares);
+}
+
+static int copy_slots(struct nodes *nodes, const struct slots_vec *from,
+		      struct slots_vec *to, uint32_t *slots)
+{
+	struct spares spares = { 0 };
+	struct node *kid;
+	uint32_t slot;
+	int err;
+
+	for (slot = 0; (kid = slots_next(from, &slot)); slot++) {
+		memset(&spares, 0, sizeof(spares));
+		slots_count(to, to->end, false, &spares);
+		err = spares_fill(nodes, &spares);
+		if (err)
+			return err;
+		slots[slot] = to->end;
+		slots_append(to, node_ref(kid), &spares);
+		spares_free(&spares);
+	}
+
+	return 0;
+}
+
+/* A big map without the holes of another one, or NULL. Compares no names. */
+static struct kids *build_dense(struct nodes *nodes, const struct kids *from)
+{
+	const struct big *old = big_of(from);
+	struct kids *new = nodes_alloc(nodes, OBJ_KIDS_BIG, KIDS_BIG_BYTES);
+	struct renumber r = {
+		.nodes = nodes,
+		.slot = talloc_array(nodes, uint32_t, old->slots.end),
+	};
+	struct big *big;
+
+	if (!new || !r.slot) {
+		obj_unref(new);
+		talloc_free(r.slot);
+		return NULL;
+	}
+
+	big = big_init(new);
+	big->kids.count = from->count;
+	big->kids.bytes = from->bytes;
+	r.err = copy_slots(nodes, &old->slots, &big->slots, r.slot);
+	if (!r.err)
+		names_each(&old->names, add_renumbered, &r);
+	big->names = r.names;
+	talloc_free(r.slot);
+	if (r.err) {
+		obj_unref(new);
+		return NULL;
+	}
+
+	return new;
+}
+
+/* Lets go a map that another one has taken the place of. */
+static void put_away(struct kids *old)
+{
+	if (obj_is_shared(old) || is_big(old))
+		obj_unref(old);
+	else
+		kids_drop(&old->obj);
+}
+
+/* After a removal: another form, or no holes. Without memory, next time. */
+static void tidy(struct nodes *nodes, struct kids **kids)
+{
+	struct kids *old = *kids, *new;
+
+	if (old->count <= FLAT_AGAIN)
+		new = build_flat(nodes, old);
+	else if (old->count < big_of(old)->slots.end / 2)
+		new = build_dense(nodes, old);
+	else
+		return;
+
+	if (new) {
+		put_away(old);
+		*kids = new;
+	}
+}
+
+int kids_add(struct nodes *nodes, struct kids **kids, struct node *kid)
+{
+	struct kids *old = *kids, *new;
+	int err;
+
+	if (kids_count(old) < KIDS_FLAT_MAX && !(old && is_big(old)))
+		return flat_add(nodes, kids, kid);
+	if (is_big(old))
+		return big_add(nodes, kids, kid);
+
+	new = build_big(nodes, old);
+	if (!new)
+		return -ENOMEM;
+	err = big_add(nodes, &new, kid);
+	if (err) {
+		obj_unref(new);
+		return err;
+	}
+	put_away(old);
+	*kids = new;
+	return 0;
+}
+
+int kids_replace(struct nodes *nodes, struct kids **kids, uint32_t slot,
+		 struct node *kid)
+{
+	return is_big(*kids) ? big_replace(nodes, kids, slot, kid) :
+			       flat_replace(nodes, kids, slot, kid);
 }
 
 int kids_remove(struct nodes *nodes, struct kids **kids, uint32_t slot)
 {
-	struct kids *own;
 	int err;
 
 	if ((*kids)->count == 1) {
-		if (obj_is_shared(*kids))
-			obj_unref(*kids);
-		else
-			kids_drop(&(*kids)->obj);
+		put_away(*kids);
 		*kids = NULL;
 		return 0;
 	}
-	err = flat_own(nodes, kids, (*kids)->count);
-	if (err)
-		return err;
+	if (!is_big(*kids))
+		return flat_remove(nodes, kids, slot);
 
-	own = *kids;
-	own->bytes -= own->kid[slot]->obj.name_len + 1u;
-	node_unref(own->kid[slot]);
-	own->slots = --own->count;
-	memmove(own->kid + slot, own->kid + slot + 1,
-		(own->count - slot) * sizeof(*own->kid));
-	return 0;
+	err = big_remove(nodes, kids, slot);
+	if (!err)
+		tidy(nodes, kids);
+
+	return err;
 }
 
 bool kids_equal_names(const struct kids *a, const struct kids *b)
 {
-	uint32_t i;
+	uint32_t at_a = 0, at_b = 0, skip;
+	const struct node *kid_a, *kid_b;
 
 	if (a == b)
 		return true;
 	if (kids_count(a) != kids_count(b) || kids_bytes(a) != kids_bytes(b))
 		return false;
-	for (i = 0; i < kids_count(a); i++) {
-		if (a->kid[i] != b->kid[i] &&
-		    !is_called(a->kid[i], b->kid[i]->bytes,
-			       b->kid[i]->obj.name_len))
+	for (;; at_a++, at_b++) {
+		while (is_big(a) && is_big(b) &&
+		       (skip = slots_shared(&big_of(a)->slots, at_a,
+					    &big_of(b)->slots, at_b))) {
+			at_a += skip;
+			at_b += skip;
+		}
+		kid_a = kids_next(a, &at_a);
+		kid_b = kids_next(b, &at_b);
+		if (!kid_a || !kid_b)
+			return kid_a == kid_b;
+		if (kid_a == kid_b)
+			continue;
+		nodes_of(a)->work.compared++;
+		if (!is_called(kid_a, kid_b->bytes, kid_b->obj.name_len))
 			return false;
 	}
-
-	return true;
 }
 
 void kids_drop(struct obj *obj)
@@ -184,7 +566,12 @@ void kids_drop(struct obj *obj)
 	struct kids *kids = (struct kids *)obj;
 	uint32_t i;
 
-	for (i = 0; i < kids->count; i++)
-		node_unref(kids->kid[i]);
+	if (is_big(kids)) {
+		obj_unref(big_of(kids)->slots.top);
+		obj_unref(big_of(kids)->names.top);
+	} else {
+		for (i = 0; i < kids->count; i++)
+			node_unref(flat_of(kids)->kid[i]);
+	}
 	slab_free(kids);
 }

@@ -8,14 +8,22 @@
  * and replaces it: in place what is not shared, else by copies of the path
  * to the change.
  *
+ * Up to 16 children are a flat array, and their slots are dense. More are a
+ * vector of slots with holes (slots.h) and an index of their names (names.h).
+ *
  * K1  An edit that fails (-ENOMEM) changes nothing.
  * K2  Edits and searches cost O(log children).
+ *     Once in a while a removal builds the map anew without its holes; that is
+ *     O(1) for each removal before.
  * K3  Children keep the order of their creation.
  */
 #ifndef STORE_KIDS_H
 #define STORE_KIDS_H
 
 #include "store/node_priv.h"
+
+#define KIDS_FLAT_MAX 16
+#define KIDS_BIG_BYTES 64	/* of the object, without its parts */
 
 /* Numbers for NULL, the empty map, too. */
 size_t kids_count(const struct kids *kids);

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 #include "store/node.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <string.h>
 
 #include "store/kids.h"
+#include "store/names.h"
 #include "store/node_priv.h"
+#include "store/slots.h"
 
 int nodes_new(TALLOC_CTX *ctx, struct nodes **out)
 {
@@ -80,6 +83,61 @@ void obj_unref(void *p)
 	nodes->dead = dead;
 }
 
+/* What is made of spares, and what lets go what an object holds. */
+static const struct {
+	size_t bytes;
+	void (*drop)(struct obj *obj);
+} kinds[OBJ_KINDS] = {
+	[OBJ_KIDS_FLAT] = { 0, kids_drop },
+	[OBJ_KIDS_BIG] = { KIDS_BIG_BYTES, kids_drop },
+	[OBJ_SLOTS_LEAF] = { sizeof(struct slots), slots_drop },
+	[OBJ_SLOTS_INNER] = { sizeof(struct slots), slots_drop },
+	[OBJ_NAMES_LEAF] = { NAMES_LEAF_BYTES, names_drop },
+	[OBJ_NAMES_INNER] = { sizeof(struct names), names_drop },
+};
+
+int spares_fill(struct nodes *nodes, struct spares *spares)
+{
+	struct obj_dead *spare;
+	unsigned int kind, i;
+
+	for (kind = 0; kind < OBJ_KINDS; kind++) {
+		for (i = 0; i < spares->wanted[kind]; i++) {
+			spare = nodes_alloc(nodes, kind, kinds[kind].bytes);
+			if (!spare) {
+				spares_free(spares);
+				return -ENOMEM;
+			}
+			spare->next = spares->list[kind];
+			spares->list[kind] = spare;
+		}
+	}
+
+	return 0;
+}
+
+void *spares_take(struct spares *spares, enum obj_kind kind)
+{
+	struct obj_dead *spare = spares->list[kind];
+
+	assert(spare);
+	spares->list[kind] = spare->next;
+	return spare;
+}
+
+void spares_free(struct spares *spares)
+{
+	struct obj_dead *spare;
+	unsigned int kind;
+
+	for (kind = 0; kind < OBJ_KINDS; kind++) {
+		while ((spare = spares->list[kind])) {
+			spares->list[kind] = spare->next;
+			slab_free(spare);
+		}
+	}
+}
+
 /* N3: each step lets go a bounded number of holders. */
 bool nodes_reap(struct nodes *nodes, unsigned int budget)
 {
@@ -88,7 +146,7 @@ bool nodes_reap(struct nodes *nodes, unsigned int budget)
 	while (nodes->dead && budget--) {
 		dead = nodes->dead;
 		nodes->dead = dead->next;
-		kids_drop(&dead->obj);
+		kinds[dead->obj.kind].drop(&dead->obj);
 	}
 
 	return nodes->dead;

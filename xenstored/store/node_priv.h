@@ -8,8 +8,7 @@
  *
  * O1  An object that loses its last holder waits in a list until nodes_reap()
  *     lets go what it holds. A node is freed at once, its map waits.
- * O2  nodes_alloc() never takes memory that an edit needs to undo itself: all
- *     that an edit may need is allocated before the first change.
+ * O2  All memory that an edit takes is allocated before its first change.
  */
 #ifndef STORE_NODE_PRIV_H
 #define STORE_NODE_PRIV_H
@@ -20,7 +19,13 @@
 
 enum obj_kind {
 	OBJ_NODE,
-	OBJ_KIDS_FLAT,
+	OBJ_KIDS_FLAT,		/* kids.c */
+	OBJ_KIDS_BIG,
+	OBJ_SLOTS_LEAF,		/* slots.h */
+	OBJ_SLOTS_INNER,
+	OBJ_NAMES_LEAF,		/* names.h */
+	OBJ_NAMES_INNER,
+	OBJ_KINDS
 };
 
 struct obj {
@@ -82,6 +87,21 @@ static inline bool obj_is_shared(const void *obj)
 {
 	return ((const struct obj *)obj)->refs > 1;
 }
+
+/*
+ * Objects for an edit that must not fail half-way: what it wants is counted, the
+ * lists are filled, the edit takes from them, what is left is freed.
+ */
+struct spares {
+	uint16_t wanted[OBJ_KINDS];
+	struct obj_dead *list[OBJ_KINDS];
+};
+
+/* -ENOMEM: nothing is held. */
+int spares_fill(struct nodes *nodes, struct spares *spares);
+/* A new object with one holder, its content undefined. */
+void *spares_take(struct spares *spares, enum obj_kind kind);
+void spares_free(struct spares *spares);
 
 /* Not for nodes. NULL is fine. */
 void obj_unref(void *obj);
