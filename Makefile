@@ -240,6 +240,7 @@ unit_TESTS += stream
 unit_TESTS += slab
 unit_TESTS += perms
 unit_TESTS += tree
+unit_TESTS += kids
 unit_TESTS += harness
 unit_TESTS += loop
 unit_TESTS += frame
