@@ -180,6 +180,7 @@ io_SRC += loop
 io_SRC += frame
 io_SRC += sock
 io_SRC += conn
+io_SRC += ring
 ifneq ($(have_xen),)
 io_SRC += xenport_xen
 endif
@@ -246,6 +247,7 @@ unit_TESTS += loop
 unit_TESTS += frame
 unit_TESTS += sock
 unit_TESTS += conn
+unit_TESTS += ring
 
 
 ifneq ($(have_xen),)
@@ -293,7 +295,7 @@ check_BIN := $(unit_BIN)
 check_TOOLS := $(peers_BIN) $(conformance_BIN)
 
 # What unit tests share; linked where it is used.
-harness_OBJ := $(BUILD)/tests/harness/harness.o
+harness_OBJ := $(BUILD)/tests/harness/harness.o $(BUILD)/tests/guest/gring.o
 $(BUILD)/tests/harness.a: $(harness_OBJ)
 	@rm -f $@
 	$(Q)$(AR) rcs $@ $^

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+#include "harness/harness.h"
+
 #include <errno.h>
 #include <malloc.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +10,6 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
-#include <cmocka.h>
 
 #include "io/sock.h"
 #include "unit/echo.h"
@@ -643,10 +641,11 @@ static void an_idle_connection_is_small(void **state)
 		drain(echo, fds[i]);
 	after = mallinfo2();
 	each = (after.uordblks - before.uordblks) / (N - 1) - owner;
-	print_message("# %zu bytes for an idle connection\n", each);
-#if !defined(__SANITIZE_ADDRESS__)
-	assert_true(each < 1024);
-#endif
+	/* The allocator of a sanitizer does not tell. */
+	if (after.uordblks > before.uordblks) {
+		print_message("# %zu bytes for an idle connection\n", each);
+		assert_true(each < 1024);
+	}
 	for (int i = 0; i < N; i++)
 		close(fds[i]);
 	for (int i = 0; i < N && echo->count; i++)
@@ -654,28 +653,28 @@ static void an_idle_connection_is_small(void **state)
 	assert_int_equal(echo->count, 0);
 }
 
+static const struct CMUnitTest tests[] = {
+#define T(f) HARNESS_TEST(f, setup, teardown)
+	T(one_request_costs_three_system_calls),
+	T(many_replies_leave_in_one_call),
+	T(ten_thousand_requests_may_be_pipelined),
+	T(bytes_may_come_one_at_a_time),
+	T(rounds_are_fair),
+	T(half_a_message_and_a_close_is_the_end),
+	T(who_closes_his_sending_side_gets_his_replies),
+	T(an_oversized_message_closes_the_connection),
+	T(an_event_comes_before_the_reply_that_caused_it),
+	T(an_equal_event_is_queued_once),
+	T(a_slow_reader_blocks_nobody),
+	T(who_floods_others_is_throttled),
+	T(queued_output_is_paid_for_and_bounded),
+	T(an_old_event_is_dropped),
+	T(an_event_too_long_for_a_message_is_dropped),
+	T(what_is_in_between_can_be_saved),
+	T(an_idle_connection_is_small),
+};
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {
-#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-		T(one_request_costs_three_system_calls),
-		T(many_replies_leave_in_one_call),
-		T(ten_thousand_requests_may_be_pipelined),
-		T(bytes_may_come_one_at_a_time),
-		T(rounds_are_fair),
-		T(half_a_message_and_a_close_is_the_end),
-		T(who_closes_his_sending_side_gets_his_replies),
-		T(an_oversized_message_closes_the_connection),
-		T(an_event_comes_before_the_reply_that_caused_it),
-		T(an_equal_event_is_queued_once),
-		T(a_slow_reader_blocks_nobody),
-		T(who_floods_others_is_throttled),
-		T(queued_output_is_paid_for_and_bounded),
-		T(an_old_event_is_dropped),
-		T(an_event_too_long_for_a_message_is_dropped),
-		T(what_is_in_between_can_be_saved),
-		T(an_idle_connection_is_small),
-	};
-
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

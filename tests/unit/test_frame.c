@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: MIT */
+#include "harness/harness.h"
+
 #include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
-#include <cmocka.h>
 
 #include "io/frame.h"
 
@@ -202,15 +200,15 @@ static void a_message_taken_back_comes_again(void **state)
 	talloc_free(frame);
 }
 
+static const struct CMUnitTest tests[] = {
+	HARNESS_TEST(any_cut_gives_the_same_messages, NULL, NULL),
+	HARNESS_TEST(a_header_split_at_each_byte_is_one_message, NULL, NULL),
+	HARNESS_TEST(an_oversized_message_is_the_end, NULL, NULL),
+	HARNESS_TEST(what_is_borrowed_can_be_kept, NULL, NULL),
+	HARNESS_TEST(a_message_taken_back_comes_again, NULL, NULL),
+};
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(any_cut_gives_the_same_messages),
-		cmocka_unit_test(a_header_split_at_each_byte_is_one_message),
-		cmocka_unit_test(an_oversized_message_is_the_end),
-		cmocka_unit_test(what_is_borrowed_can_be_kept),
-		cmocka_unit_test(a_message_taken_back_comes_again),
-	};
-
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,15 +1,13 @@
 /* SPDX-License-Identifier: MIT */
+#include "harness/harness.h"
+
 #include <errno.h>
-#include <setjmp.h>
 #include <signal.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
-#include <cmocka.h>
 
 #include "io/loop.h"
 
@@ -191,17 +189,17 @@ static void an_idle_loop_does_not_wake(void **state)
 	talloc_free(timer);
 }
 
+static const struct CMUnitTest tests[] = {
+#define T(f) HARNESS_TEST(f, setup, teardown)
+	T(a_level_is_reported_in_every_pass_an_edge_once),
+	T(what_is_wanted_can_change),
+	T(it_may_be_freed_in_its_callback),
+	T(a_timer_fires_once),
+	T(a_signal_arrives_in_the_loop),
+	T(an_idle_loop_does_not_wake),
+};
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {
-#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-		T(a_level_is_reported_in_every_pass_an_edge_once),
-		T(what_is_wanted_can_change),
-		T(it_may_be_freed_in_its_callback),
-		T(a_timer_fires_once),
-		T(a_signal_arrives_in_the_loop),
-		T(an_idle_loop_does_not_wake),
-	};
-
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+#include "harness/harness.h"
+
 #include <errno.h>
 #include <fcntl.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +11,6 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
-#include <cmocka.h>
 
 #include "io/sock.h"
 #include "unit/echo.h"
@@ -296,21 +294,21 @@ static void a_reset_by_the_peer_is_its_end(void **state)
 	}
 }
 
+static const struct CMUnitTest tests[] = {
+#define T(f) HARNESS_TEST(f, setup, teardown)
+	T(the_file_is_for_its_owner_only),
+	T(a_burst_of_clients_finds_room),
+	T(a_path_that_is_served_is_refused),
+	T(a_path_with_a_full_backlog_is_served_too),
+	T(a_stale_file_is_replaced),
+	T(another_kind_of_file_is_not_touched),
+	T(a_path_must_fit_into_an_address),
+	T(an_inherited_listener_goes_on),
+	T(running_out_of_descriptors_is_survived),
+	T(a_reset_by_the_peer_is_its_end),
+};
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {
-#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-		T(the_file_is_for_its_owner_only),
-		T(a_burst_of_clients_finds_room),
-		T(a_path_that_is_served_is_refused),
-		T(a_path_with_a_full_backlog_is_served_too),
-		T(a_stale_file_is_replaced),
-		T(another_kind_of_file_is_not_touched),
-		T(a_path_must_fit_into_an_address),
-		T(an_inherited_listener_goes_on),
-		T(running_out_of_descriptors_is_survived),
-		T(a_reset_by_the_peer_is_its_end),
-	};
-
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -406,6 +406,8 @@ static int conn_read(struct conn *conn, size_t room, size_t *got)
 	if (err == -EPROTO)
 		return conn_break(conn, XENSTORE_ERROR_RINGIDX,
 				  "ring index out of range");
+	if (err == -EIO)
+		return conn_break(conn, XENSTORE_ERROR_COMM, "page lost");
 	conn->closing = true;
 	conn_lose(conn, "closed by the peer");
 	return EPIPE;
@@ -427,7 +429,7 @@ static int conn_fill(struct conn *conn)
 	if (err)
 		return err;
 	if (!got)
-		return EAGAIN;
+		return conn->readable ? 0 : EAGAIN;
 	conn->stats.bytes_in += got;
 	frame_feed(conn->frame, pool->input, got);
 	pool->lessee = conn;

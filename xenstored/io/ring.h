@@ -12,8 +12,10 @@
  *     fill is prod - cons modulo 2^32 and at most 1024.
  * G2  Our own indices are kept in private memory and written to the page; that
  *     the page still holds them is checked at each look. Four zero indices
- *     where we had others is a guest's reset (hvmloader) and starts afresh;
- *     anything else is a broken ring: -EPROTO, error 2.
+ *     where we had others, or three and a first request, is a guest's reset
+ *     (hvmloader) and starts afresh; some zeros may become that and are given
+ *     time until the next kick or scan; anything else is a broken ring:
+ *     -EPROTO, error 2.
  * G3  connection == RECONNECT is looked for before each access: everything of
  *     the connection is dropped, all indices become 0, connection becomes 0,
  *     the guest is notified.

@@ -23,7 +23,8 @@ struct transport_ops {
 	 * Takes up to `room` bytes. *got == 0: nothing now. *more: there may
 	 * be more at once (the buffer was filled). With room == 0 it only looks
 	 * whether the peer is sane or wants a reset. Calls reset() if so.
-	 * -EPIPE: the peer has gone. -EPROTO: it broke the ring's rules.
+	 * -EPIPE: the peer has gone. -EPROTO: it broke the ring's rules. -EIO:
+	 * its page is gone.
 	 */
 	int (*read)(struct transport *transport, void *buf, size_t room,
 		    size_t *got, bool *more);
