@@ -1,0 +1,1 @@
+# Nothing: every tree is the same.
