@@ -19,10 +19,10 @@
 /* Any number in decimal, with sign and NUL. */
 #define NUMBER_MAX MAX_STRLEN(unsigned long)
 
+/* Success clears errno: there are callers that look at nothing else. */
 static bool succeeded(int err)
 {
-	if (err)
-		errno = err;
+	errno = err;
 	return !err;
 }
 
