@@ -47,10 +47,12 @@ say = $(if $(V),,@printf '  %-8s%s\n' "$(1)" "$(2)")
 
 COMPILE = $(CC) $(all_CPPFLAGS) $(EXTRA_CPPFLAGS) $(all_CFLAGS) \
 	$(EXTRA_CFLAGS) -MMD -MP -c $< -o $@
-LINK = $(CC) $(all_LDFLAGS) -o $@ $^
+# Objects before archives, whichever rule named them first.
+LINK = $(CC) $(all_LDFLAGS) -o $@ $(filter %.o,$^) $(filter-out %.o,$^)
 
 # The Xen libraries are optional; without them only the VMM port is built.
 have_xen := $(wildcard /usr/include/xenevtchn.h)
+have_xenmanage := $(wildcard /usr/include/xenmanage.h)
 
 all_TARGETS :=
 OBJCOPY ?= objcopy
@@ -183,6 +185,7 @@ io_SRC += conn
 io_SRC += ring
 ifneq ($(have_xen),)
 io_SRC += xenport_xen
+io_SRC += $(if $(have_xenmanage),domlist_manage,domlist_ctrl)
 endif
 
 persist_SRC :=
@@ -202,7 +205,8 @@ xenstored_SRC := $(base_SRC:%=xenstored/base/%.c) \
 xenstored_OBJ := $(xenstored_SRC:%.c=$(BUILD)/%.o)
 xenstored_LIBS := -ltalloc -levent_core -lsqlite3 -lseccomp
 ifneq ($(have_xen),)
-xenstored_LIBS += -lxenevtchn -lxengnttab -lxenctrl
+xenstored_LIBS += -lxenevtchn -lxengnttab \
+	$(if $(have_xenmanage),-lxenmanage,-lxenctrl)
 endif
 
 $(xenstored_OBJ) $(BUILD)/xenstored/main.o: EXTRA_CPPFLAGS = -Ixenstored \
@@ -252,8 +256,14 @@ unit_TESTS += ring
 
 ifneq ($(have_xen),)
 unit_TESTS += xenport_xen
+unit_TESTS += xenport_manage
 # First among the libraries, so that it stands in for the Xen ones.
-$(BUILD)/tests/unit/test_xenport_xen: $(BUILD)/tests/peers/fakexen.so
+$(BUILD)/tests/unit/test_xenport_xen $(BUILD)/tests/unit/test_xenport_manage: \
+	$(BUILD)/tests/peers/fakexen.so
+# The same test, with the domains as newer Xen tells of them.
+$(BUILD)/tests/unit/test_xenport_manage: $(BUILD)/xenstored/io/domlist_manage.o
+$(BUILD)/xenstored/io/domlist_manage.o: EXTRA_CPPFLAGS = -Ixenstored \
+	$(if $(have_xenmanage),,-Itests/peers/manage)
 endif
 
 # scripts, run with $(BUILD) in the environment as $$BUILD

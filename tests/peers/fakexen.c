@@ -3,9 +3,9 @@
  * fakexen.so: lets a xenstore daemon run where there is no Xen.
  *
  * Preloaded, it stands in for what a xenstore daemon calls of libxenevtchn,
- * libxengnttab and libxenctrl, and for the two files that name dom0's ring
- * and event channel; fakexen.h tells what is behind it. Costs are like the
- * real ones: pending, unmask and notify are one system call each.
+ * libxengnttab, libxenctrl and libxenmanage, and for the two files that name
+ * dom0's ring and event channel; fakexen.h tells what is behind it. Costs are
+ * like the real ones: pending, unmask and notify are one system call each.
  */
 #include "fakexen.h"
 
@@ -25,6 +25,8 @@
 #include <xenctrl.h>
 #include <xenevtchn.h>
 #include <xengnttab.h>
+
+#include "manage/xenmanage.h"
 
 /* ---- event channels ------------------------------------------------------ */
 
@@ -316,6 +318,44 @@ const xc_error *xc_get_last_error(xc_interface *xch)
 
 	(void)xch;
 	return &error;
+}
+
+/* ---- domains, as newer Xen tells of them ----------------------------------
+ */
+
+xenmanage_handle *xenmanage_open(struct xentoollog_logger *logger,
+				 unsigned int flags)
+{
+	(void)logger;
+	(void)flags;
+	return fx_state() ? (void *)&ctrl_handle : NULL;
+}
+
+int xenmanage_close(xenmanage_handle *hdl)
+{
+	(void)hdl;
+	return 0;
+}
+
+int xenmanage_get_domain_info(xenmanage_handle *hdl, unsigned int domid,
+			      unsigned int *state, unsigned int *caps,
+			      uint64_t *unique_id)
+{
+	const struct fx_dom *dom = &fx_state()->dom[domid];
+
+	(void)hdl;
+	if (domid >= FX_NDOM || !(dom->flags & FX_EXIST)) {
+		errno = ESRCH;
+		return -1;
+	}
+	*state = XENMANAGE_GETDOMSTATE_STATE_EXIST;
+	if (dom->flags & FX_SHUTDOWN)
+		*state |= XENMANAGE_GETDOMSTATE_STATE_SHUTDOWN;
+	if (dom->flags & FX_DYING)
+		*state |= XENMANAGE_GETDOMSTATE_STATE_DYING;
+	*caps = 0;
+	*unique_id = dom->unique;
+	return 0;
 }
 
 /* ---- libc ---------------------------------------------------------------- */

@@ -16,6 +16,11 @@
 #include "io/xenport.h"
 #include "peers/fakexen.h"
 
+/* Does the hypervisor tell one use of a domid from another? */
+#ifndef UNIQUE_IDS
+#define UNIQUE_IDS 0
+#endif
+
 static char dir[] = "/tmp/xenport.XXXXXX";
 
 struct fixture {
@@ -256,6 +261,20 @@ static void domains_are_listed_in_order(void **state)
 	then_end(f);
 }
 
+static void a_domid_in_use_again_has_another_unique_id(void **state)
+{
+	scoped_talloc TALLOC_CTX *ctx = talloc_new(NULL);
+	struct fixture *f = given_a_port(ctx, -1);
+	struct dom_state first, second;
+
+	(void)state;
+	assert_int_equal(f->port->ops->state(f->port, 5, &first), 0);
+	fx_dom_create(f->xen, 5);
+	assert_int_equal(f->port->ops->state(f->port, 5, &second), 0);
+	assert_int_equal(first.unique_id != second.unique_id, UNIQUE_IDS);
+	then_end(f);
+}
+
 static void many_domains_are_found_in_one_list(void **state)
 {
 	scoped_talloc TALLOC_CTX *ctx = talloc_new(NULL);
@@ -285,6 +304,7 @@ int main(void)
 		cmocka_unit_test(a_successor_adopts_bound_ports),
 		cmocka_unit_test(a_change_of_any_domain_is_told_with_its_state),
 		cmocka_unit_test(domains_are_listed_in_order),
+		cmocka_unit_test(a_domid_in_use_again_has_another_unique_id),
 		cmocka_unit_test(many_domains_are_found_in_one_list),
 	};
 	char clean[64];

@@ -17,11 +17,12 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include <xenctrl.h>
+#include <xen/xen.h>
 #include <xenevtchn.h>
 #include <xengnttab.h>
 
 #include "base/scoped.h"
+#include "io/domlist.h"
 
 #define XSD_KVA	 "/proc/xen/xsd_kva"
 #define XSD_PORT "/proc/xen/xsd_port"
@@ -35,7 +36,7 @@ struct xen_port {
 	xenevtchn_handle *evtchn;
 	xenevtchn_handle *virq;
 	xengnttab_handle *gnttab;
-	xc_interface *xc;
+	struct domlist *domains;
 	struct loop_fd *evtchn_fd;
 	struct loop_fd *virq_fd;
 	/* by local port; NULL: not bound by us */
@@ -43,9 +44,6 @@ struct xen_port {
 	uint32_t n_channels;
 	/* dom0's page is not a grant */
 	struct xenstore_domain_interface *own_page;
-	/* All domains, in order of domid, while changed() is called. */
-	xc_domaininfo_t *domains;
-	size_t n_domains;
 };
 
 static struct xen_port *to_xen(struct xenport *port)
@@ -244,102 +242,16 @@ static void channels_fired(void *arg, unsigned int events)
 /* ---- domains --------------------------------------------------------------
  */
 
-static void to_state(const xc_domaininfo_t *info, struct dom_state *out)
+static int xen_state(struct xenport *port, uint16_t domid,
+		     struct dom_state *out)
 {
-	out->shutdown = info->flags & XEN_DOMINF_shutdown;
-	out->dying = info->flags & XEN_DOMINF_dying;
-	out->unique_id = 0;
-}
-
-/* Index of the first domain of the list with a domid >= `domid`. */
-static size_t domains_find(const struct xen_port *xen, uint16_t domid)
-{
-	size_t low = 0, high = xen->n_domains;
-
-	while (low < high) {
-		size_t mid = low + (high - low) / 2;
-
-		if (xen->domains[mid].domain < domid)
-			low = mid + 1;
-		else
-			high = mid;
-	}
-	return low;
+	return domlist_state(to_xen(port)->domains, domid, out);
 }
 
 static int xen_next(struct xenport *port, uint16_t *domid,
 		    struct dom_state *out)
 {
-	struct xen_port *xen = to_xen(port);
-	const xc_domaininfo_t *found;
-	xc_domaininfo_t info;
-	size_t i;
-
-	if (xen->domains) {
-		i = domains_find(xen, *domid);
-		if (i == xen->n_domains)
-			return ENOENT;
-		found = &xen->domains[i];
-	} else {
-		int n = xc_domain_getinfolist(xen->xc, *domid, 1, &info);
-
-		if (n < 0)
-			return -call_errno();
-		if (n == 0)
-			return ENOENT;
-		found = &info;
-	}
-	*domid = found->domain;
-	to_state(found, out);
-	return 0;
-}
-
-static int xen_state(struct xenport *port, uint16_t domid,
-		     struct dom_state *out)
-{
-	struct dom_state state;
-	uint16_t found = domid;
-	int err;
-
-	err = xen_next(port, &found, &state);
-	if (err)
-		return err;
-	if (found != domid)
-		return ENOENT;
-
-	*out = state;
-	return 0;
-}
-
-/*
- * One question for 256 domains instead of one for each. Without memory, or an
- * answer, there is no list and they are asked for one by one.
- */
-static void domains_load(struct xen_port *xen)
-{
-	enum { BATCH = 256 };
-	xc_domaininfo_t *list = NULL, *grown;
-	size_t n = 0;
-	int got;
-
-	do {
-		grown = talloc_realloc(xen, list, xc_domaininfo_t, n + BATCH);
-		if (!grown)
-			break;
-		list = grown;
-		got = xc_domain_getinfolist(xen->xc,
-					    n ? list[n - 1].domain + 1 : 0,
-					    BATCH, list + n);
-		if (got < 0)
-			break;
-		n += got;
-		if (got < BATCH) {
-			xen->domains = list;
-			xen->n_domains = n;
-			return;
-		}
-	} while (n <= UINT16_MAX);
-	talloc_free(list);
+	return domlist_next(to_xen(port)->domains, domid, out);
 }
 
 static void virq_fired(void *arg, unsigned int events)
@@ -353,11 +265,10 @@ static void virq_fired(void *arg, unsigned int events)
 		return;
 	/* First, so that a change after we looked raises it again. */
 	xenevtchn_unmask(xen->virq, local);
-	domains_load(xen);
+	domlist_load(xen->domains);
 	if (xen->base.changed)
 		xen->base.changed(xen->base.arg);
-	TALLOC_FREE(xen->domains);
-	xen->n_domains = 0;
+	domlist_unload(xen->domains);
 }
 
 /* ---- the port -------------------------------------------------------------
@@ -408,8 +319,6 @@ static int xen_free(struct xen_port *xen)
 		xenevtchn_close(xen->evtchn);
 	if (xen->gnttab)
 		xengnttab_close(xen->gnttab);
-	if (xen->xc)
-		xc_interface_close(xen->xc);
 	return 0;
 }
 
@@ -438,13 +347,14 @@ int xenport_xen_new(TALLOC_CTX *ctx, struct loop *loop, int fd,
 	if (!xen->evtchn)
 		return -ENODEV;
 	xen->gnttab = xengnttab_open(NULL, 0);
-	xen->xc = xc_interface_open(NULL, NULL, XC_OPENFLAG_NON_REENTRANT);
-	if (!xen->gnttab || !xen->xc)
+	if (!xen->gnttab)
 		return -call_errno();
 	/* Newer kernels have no such limit, and no such call. */
 	xengnttab_set_max_grants(xen->gnttab, DOMID_FIRST_RESERVED);
 
-	err = virq_open(xen, loop);
+	err = domlist_new(xen, &xen->domains);
+	if (!err)
+		err = virq_open(xen, loop);
 	if (err)
 		return err;
 	err = loop_fd_new(xen, loop, xenevtchn_fd(xen->evtchn), LOOP_READ,
