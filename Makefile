@@ -282,14 +282,16 @@ endif
 $(BUILD)/tests/peers/%.o: EXTRA_CPPFLAGS = $(peers_CPPFLAGS)
 
 $(BUILD)/tests/peers/fxctl: %: %.o $(BUILD)/tests/peers/fxstate.o
-	$(LINK)
+	$(call say,LD,$@)
+	$(Q)$(LINK)
 
 # Preloaded into programs without sanitizers, so built without.
 $(BUILD)/tests/peers/fakexen.so: tests/peers/fakexen.c tests/peers/fxstate.c \
 		tests/peers/fakexen.h
 	@mkdir -p $(@D)
-	$(CC) -D_GNU_SOURCE -Iinclude $(CPPFLAGS) -std=gnu11 $(warn) $(CFLAGS) \
-		-fPIC -shared -o $@ $(filter %.c,$^)
+	$(call say,LD,$@)
+	$(Q)$(CC) -D_GNU_SOURCE -Iinclude $(CPPFLAGS) -std=gnu11 $(warn) \
+		$(CFLAGS) -fPIC -shared -o $@ $(filter %.c,$^)
 
 # Wire behaviour as data: scripts that run against any xenstored.
 conformance_BIN := $(BUILD)/tests/conformance/run
@@ -298,7 +300,22 @@ conformance_SRC := run script client guest
 $(BUILD)/tests/conformance/%.o: EXTRA_CPPFLAGS = $(peers_CPPFLAGS)
 $(conformance_BIN): $(conformance_SRC:%=$(BUILD)/tests/conformance/%.o) \
 		$(BUILD)/tests/peers/fxstate.o
-	$(LINK)
+	$(call say,LD,$@)
+	$(Q)$(LINK)
+
+# Load generator, and a daemon that does nothing as the floor.
+bench_SRC := xsbench bench conn hist proc scn_simple scn_tree scn_tx scn_watch \
+	scn_bulk
+bench_BIN := $(BUILD)/tests/bench/xsbench $(BUILD)/tests/bench/floor
+
+$(BUILD)/tests/bench/%.o: EXTRA_CPPFLAGS = $(peers_CPPFLAGS)
+$(BUILD)/tests/bench/xsbench: $(bench_SRC:%=$(BUILD)/tests/bench/%.o) \
+		$(BUILD)/tests/peers/fxstate.o
+	$(call say,LD,$@)
+	$(Q)$(LINK)
+$(BUILD)/tests/bench/floor: %: %.o $(BUILD)/tests/peers/fxstate.o
+	$(call say,LD,$@)
+	$(Q)$(LINK)
 
 unit_BIN := $(unit_TESTS:%=$(BUILD)/tests/unit/test_%)
 check_BIN := $(unit_BIN)
@@ -334,7 +351,7 @@ $(demo_BIN): %: %.o $(BUILD)/libxenstore.a
 # ---- targets ----------------------------------------------------------------
 
 .DEFAULT_GOAL := all
-.PHONY: all check run-check demo run-demo asan tsan layers conformance \
+.PHONY: all check run-check demo run-demo asan tsan layers conformance bench \
 	check-xen check-xen-full install clean help
 all: $(all_TARGETS)
 
@@ -367,6 +384,9 @@ layers: ## check the direction of the daemon's includes
 	@tests/layers.sh
 
 install: install-lib install-tools ## install below $(DESTDIR)$(PREFIX)
+
+bench: all $(peers_BIN) $(bench_BIN) ## compare the speed of ours, Debian's and a floor
+	@BUILD=$(abspath $(BUILD)) tests/bench/bench.sh $(GROUPS)
 
 # Real Xen in an emulated machine; see tests/xen/run.
 check-xen: ## boot Xen with what was built and with C xenstored; compare

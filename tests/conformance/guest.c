@@ -92,8 +92,5 @@ int guest_fd(const struct guest *guest)
 
 void guest_clear(struct guest *guest)
 {
-	char buf[64];
-
-	while (recv(guest->evt, buf, sizeof(buf), MSG_DONTWAIT) > 0)
-		;
+	fx_guest_evt_clear(guest->st, guest->evt, guest->domid);
 }

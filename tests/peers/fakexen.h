@@ -17,13 +17,16 @@
  *
  * F1  A domain exists while FX_EXIST is set. Whoever changes its flags sets
  *     FX_CHANGED and raises virq_port afterwards (fx_dom_change()).
- * F2  A port that was delivered stays masked until it is unmasked; an event
+ * F2  A guest's event channel is pending from a notification until the guest
+ *     clears it; notifications in between do nothing.
+ * F3  A port that was delivered stays masked until it is unmasked; an event
  *     that comes meanwhile is kept and delivered once, at the unmasking.
  */
 #ifndef FAKEXEN_H
 #define FAKEXEN_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -43,6 +46,7 @@ struct fx_dom {
 	_Atomic uint32_t unique;      /* differs for each use of the domid */
 	_Atomic uint32_t local_port;  /* the daemon's port to it, 0: none */
 	_Atomic uint32_t remote_port; /* what the daemon was told to bind */
+	_Atomic uint32_t notified;    /* its event channel is pending */
 };
 
 enum fx_pending { FX_IDLE, FX_DELIVERED, FX_AGAIN };
@@ -72,11 +76,17 @@ void fx_path(char *buf, size_t len, const char *what, int domid);
 int fx_evtchn_open(void);
 int fx_virq_open(void);
 
-/* The guest's end of its event channel, to be polled and read. */
+/* The guest's end of its event channel: readable when it is pending. */
 int fx_guest_evt_open(unsigned int domid);
 
-/* One notification of a guest through any datagram socket. */
-void fx_guest_notify(int sock, unsigned int domid);
+/* Makes it wait again; to be called before the guest looks at its ring. */
+void fx_guest_evt_clear(struct fx_state *st, int evt, unsigned int domid);
+
+/*
+ * Notifies a guest through any datagram socket; false: it was pending
+ * already.
+ */
+bool fx_guest_notify(struct fx_state *st, int sock, unsigned int domid);
 
 /* Raises or unmasks a port of the daemon; evtchn is the FIFO. */
 void fx_raise(struct fx_state *st, int evtchn, uint32_t port);

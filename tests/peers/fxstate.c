@@ -112,18 +112,32 @@ int fx_guest_evt_open(unsigned int domid)
 		close(fd);
 		return -1;
 	}
+	if (fx_state())
+		fx_state()->dom[domid].notified = 0;
 	return fd;
 }
 
-void fx_guest_notify(int sock, unsigned int domid)
+void fx_guest_evt_clear(struct fx_state *st, int evt, unsigned int domid)
+{
+	char byte;
+
+	if (recv(evt, &byte, 1, MSG_DONTWAIT) < 0 && errno != EAGAIN)
+		return;
+	st->dom[domid].notified = 0;
+}
+
+bool fx_guest_notify(struct fx_state *st, int sock, unsigned int domid)
 {
 	struct sockaddr_un addr;
 
-	/* Nobody there, or a full queue, which is notice enough: no error. */
+	if (atomic_exchange(&st->dom[domid].notified, 1))
+		return false;
+	/* That nobody is there is no error of the daemon. */
 	evt_address(&addr, domid);
 	if (sendto(sock, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL,
 		   (struct sockaddr *)&addr, sizeof(addr)) < 0)
-		return;
+		st->dom[domid].notified = 0;
+	return true;
 }
 
 static void deliver(int evtchn, uint32_t port)

@@ -19,6 +19,7 @@
 #   ours-xen  the same with guests through fakexen.so
 #   c417      Debian's C xenstored 4.17
 #   ox417     Debian's oxenstored 4.17
+#   floor     answers at once and keeps nothing (tests/bench)
 # NAME.TAG is another instance of NAME.
 #
 # peer_start, peer_use set and export
@@ -58,11 +59,12 @@ peer_can() {
 	ours | ours-xen) bin=$BUILD/xenstored ;;
 	c417) bin=$PEER_C417 ;;
 	ox417) bin=$PEER_OX417 ;;
+	floor) bin=$BUILD/tests/bench/floor ;;
 	*) PEER_WHY="no such daemon: $1"; return 1 ;;
 	esac
 	[ -x "$bin" ] || { PEER_WHY="no $bin"; return 1; }
 	case ${1%%.*} in
-	ours) return 0 ;;
+	ours | floor) return 0 ;;
 	esac
 	[ -e "$PEER_BIN/fakexen.so" ] || {
 		PEER_WHY="no fakexen.so (built without the Xen headers)"
@@ -119,7 +121,10 @@ peer_start() {
 			-Q transaction-nodes=100000 -Q memory=1000000000
 			-Q outstanding=100000)
 	fi
+	sock=$dir/run/socket
 	case ${name%%.*} in
+	floor) set -- "$BUILD/tests/bench/floor" "$sock"
+		preload= ;;
 	ours) set -- "$BUILD/xenstored" -N --xenport none "${raised[@]}" "$@"
 		preload= ;;
 	ours-xen) set -- "$BUILD/xenstored" -N --xenport xen "${raised[@]}" "$@" ;;
@@ -129,11 +134,10 @@ peer_start() {
 		set -- "$PEER_OX417" --no-fork --no-access-log \
 			--config-file "$dir/ox.conf" "$@" ;;
 	esac
-	sock=$dir/run/socket
 	# A daemon with sanitizers comes second in the list of libraries.
 	san="verify_asan_link_order=0:${ASAN_OPTIONS:-}"
 	case ${name%%.*} in
-	ours*)
+	ours* | floor)
 		# shellcheck disable=SC2086
 		FAKEXEN_DIR=$dir/fx XENSTORED_RUNDIR=$dir/run ASAN_OPTIONS=$san \
 			${PEER_WRAP:-} env -u XENSTORED_PATH -u NOTIFY_SOCKET \
