@@ -175,7 +175,14 @@ store_SRC += kids
 store_SRC += slots
 store_SRC += names
 store_SRC += tree
-#store_SRC += watch
+store_SRC += change
+store_SRC += owned
+store_SRC += reap
+store_SRC += store
+store_SRC += edit
+store_SRC += purge
+store_SRC += check
+store_SRC += watch
 
 io_SRC :=
 io_SRC += loop

@@ -6,7 +6,9 @@
  * else. A changeset is made by store.c or txn.c, handed to the consumers once,
  * after the new root is published, and freed.
  *
- * C1  Applying the changes in order to the old tree gives the new tree.
+ * C1  Applying the changes in order to the old tree gives the new tree; every
+ *     changed node, and the parent of one that came or went, then has the
+ *     generation of the set.
  * C2  A subtree that is removed is one change; what was below is reached
  *     through `before`.
  * C3  Strings and nodes are good as long as the changeset; a consumer that
@@ -18,10 +20,10 @@
 #include "store/node.h"
 
 enum change_kind {
-	CHANGE_CREATE,		/* before == NULL */
-	CHANGE_VALUE,		/* also when the new value is the same */
+	CHANGE_CREATE,	/* before == NULL */
+	CHANGE_VALUE,	/* also when the new value is the same */
 	CHANGE_PERMS,
-	CHANGE_REMOVE,		/* after == NULL; before: the whole subtree */
+	CHANGE_REMOVE,	/* after == NULL; before: the whole subtree */
 };
 
 struct change {
@@ -31,8 +33,8 @@ struct change {
 	bool silent;
 	const char *path;
 	size_t path_len;
-	struct node *before;
-	struct node *after;
+	struct node *before;	/* CHANGE_REMOVE only */
+	struct node *after;	/* as it is after the commit */
 	/* For the permission filter of watches: the list before the change
 	 * (permission changes and transactions, else NULL), the node's list as
 	 * it is now or was when removed, and its direct parent's list. */
@@ -45,6 +47,12 @@ struct changeset;
 
 size_t changeset_count(const struct changeset *set);
 const struct change *changeset_get(const struct changeset *set, size_t i);
+/*
+ * The same changes in the order in which watches hear of them: that of first
+ * access in a transaction, where C1 asks for the order of the writes. Silent
+ * ones are among them.
+ */
+const struct change *changeset_event(const struct changeset *set, size_t i);
 /* The counter after this commit. */
 uint64_t changeset_generation(const struct changeset *set);
 /* Did it come from a transaction? Then removals tell the top first. */

@@ -37,6 +37,14 @@ uint64_t store_generation(const struct store *store);
 uint64_t store_next_generation(struct store *store);
 
 /*
+ * Replaces the whole tree, as after a restart: `root` is a root as tree_new()
+ * makes it, of this store's nodes; its reference is taken over. Every owner's
+ * ledger is charged with what the tree holds. Nobody is told. On -ENOMEM the
+ * ledgers are not right; the store can only be freed.
+ */
+int store_install(struct store *store, struct node *root, uint64_t generation);
+
+/*
  * Consumers of changesets, called in the order in which they were added, after
  * publication. They cannot refuse.
  */

@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: MIT */
+#include "store/store_priv.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/scoped.h"
+#include "store/path.h"
+#include "store/tree.h"
+
+static int store_free(struct store *store)
+{
+	/* before the heap that their nodes live in */
+	talloc_free(store->reaper);
+	node_unref(store->root);
+	return 0;
+}
+
+/* Puts a node of a tree that did not come about by edits on the books. */
+static int enter_node(struct store *store, struct node *root,
+		      const struct node *node, const char *path)
+{
+	struct perms *perms = node_perms(node);
+	size_t len = strlen(path), parent_len = path_parent_len(path, len);
+	struct owner *owner;
+	struct claim *claim;
+	char parent_path[PATH_MAX_LEN + 1];
+	const struct node *parent = NULL;
+	int err;
+
+	err = owners_load(store->owners, perms_owner(perms), &owner);
+	if (err)
+		return err;
+	memcpy(parent_path, path, parent_len);
+	parent_path[parent_len] = '\0';
+	if (parent_len)
+		parent = tree_find(root, parent_path);
+	if (!parent || perms_owner(node_perms(parent)) != owner->domid) {
+		err = claim_new(store, owner, CLAIM_NODE, path, len, &claim);
+		if (err)
+			return err;
+		claim_enter(claim);
+	}
+	owner_account(owner, 1, node_charge(node, len));
+	return 0;
+}
+
+static int enter_tree(struct store *store, struct node *root)
+{
+	struct tree_walk *walk;
+	struct node *node;
+	const char *path;
+	int err;
+
+	err = tree_walk_new(store, root, "", &walk);
+	if (err)
+		return err;
+	while (!err && !(err = tree_walk_next(walk, &node, &path)))
+		err = enter_node(store, root, node, path);
+	talloc_free(walk);
+	return err == ENOENT ? 0 : err;
+}
+
+int store_install(struct store *store, struct node *root, uint64_t generation)
+{
+	struct owner *owner = NULL;
+	int err;
+
+	while ((owner = owners_next(store->owners, owner)))
+		owner_purge(owner, reaper_last(store->reaper));
+	err = enter_tree(store, root);
+	if (err)
+		return err;
+	node_unref(store->root);
+	store->root = root;
+	store->version++;
+	store->generation = generation;
+	return 0;
+}
+
+static int first_nodes(struct store *store, struct perms *priv,
+		       struct perms *all, struct node **root)
+{
+	const struct {
+		const char *path;
+		struct perms *perms;
+	} first[] = {
+		{ "/tool/xenstored", priv },
+		{ "@releaseDomain", all },
+		{ "@introduceDomain", priv },
+	};
+	struct blob empty = { NULL, 0 };
+	int err;
+
+	err = tree_new(store->nodes, priv, 1, root);
+	for (size_t i = 0; !err && i < sizeof(first) / sizeof(first[0]); i++) {
+		err = tree_create(store->nodes, root, first[i].path,
+				  first[i].perms, empty, 1, NULL);
+		if (err)
+			node_unref(*root);
+	}
+	return err;
+}
+
+static int first_content(struct store *store)
+{
+	struct perm list[] = {
+		{ .domid = store->priv, .rights = PERM_NONE },
+		{ .domid = DOMID_ANY, .rights = PERM_READ },
+	};
+	struct perms *priv, *all = NULL;
+	struct node *root;
+	int err;
+
+	err = perms_intern(store->perms, list, 1, &priv);
+	if (err)
+		return err;
+	err = perms_intern(store->perms, list, 2, &all);
+	if (!err)
+		err = first_nodes(store, priv, all, &root);
+	if (!err) {
+		err = store_install(store, root, 1);
+		if (err)
+			node_unref(root);
+	}
+	perms_unref(priv);
+	perms_unref(all);
+	return err;
+}
+
+int store_new(TALLOC_CTX *ctx, struct ledgers *ledgers, uint16_t priv,
+	      struct store **out)
+{
+	scoped_talloc struct store *store = talloc_zero(ctx, struct store);
+	int err;
+
+	if (!store)
+		return -ENOMEM;
+	store->priv = priv;
+	list_init(&store->txns);
+	err = perms_table_new(store, &store->perms);
+	if (!err)
+		err = nodes_new(store, &store->nodes);
+	if (!err)
+		err = owners_new(store, ledgers, &store->owners);
+	if (!err)
+		err = reaper_new(store, store->nodes, store->owners,
+				 &store->reaper);
+	if (err)
+		return err;
+	talloc_set_destructor(store, store_free);
+	err = first_content(store);
+	if (err)
+		return err;
+	*out = TAKE(store);
+	return 0;
+}
+
+struct node *store_root(const struct store *store)
+{
+	return store->root;
+}
+
+struct nodes *store_nodes(const struct store *store)
+{
+	return store->nodes;
+}
+
+struct perms_table *store_perms_table(const struct store *store)
+{
+	return store->perms;
+}
+
+uint64_t store_generation(const struct store *store)
+{
+	return store->generation;
+}
+
+uint64_t store_next_generation(struct store *store)
+{
+	return ++store->generation;
+}
+
+int store_add_consumer(struct store *store, store_consumer_fn *fn, void *arg)
+{
+	struct consumer *grown = talloc_realloc(store, store->consumers,
+						struct consumer,
+						store->nconsumers + 1);
+
+	if (!grown)
+		return -ENOMEM;
+	grown[store->nconsumers++] = (struct consumer){ fn, arg };
+	store->consumers = grown;
+	return 0;
+}
+
+void store_set_lives(struct store *store, store_lives_fn *fn, void *arg)
+{
+	store->lives = fn;
+	store->lives_arg = arg;
+}
+
+bool store_lives(const struct store *store, uint16_t domid, uint64_t since)
+{
+	return !store->lives || store->lives(store->lives_arg, domid, since);
+}
+
+bool store_reap(struct store *store, unsigned int budget)
+{
+	return reaper_step(store->reaper, store->root, NULL, budget);
+}
