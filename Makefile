@@ -182,6 +182,11 @@ store_SRC += store
 store_SRC += edit
 store_SRC += purge
 store_SRC += check
+store_SRC += trail
+store_SRC += intents
+store_SRC += txn
+store_SRC += trim
+store_SRC += view
 store_SRC += watch
 
 io_SRC :=
@@ -247,6 +252,8 @@ install-daemon: $(xenstored_TARGETS)
 unit_TESTS :=
 unit_TESTS += quota
 unit_TESTS += path
+unit_TESTS += view
+unit_TESTS += txn
 unit_TESTS += keeper
 unit_TESTS += stream
 unit_TESTS += slab

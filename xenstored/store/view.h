@@ -23,7 +23,8 @@ struct view {
 	struct ledger *ledger;		/* the caller's; NULL: no quotas */
 };
 
-/* Facets of a node that an answer may be derived from. */
+/* Facets of a node that an answer may be derived from. FACET_EXISTS goes
+ * without saying. */
 enum {
 	FACET_EXISTS = 1,
 	FACET_VALUE = 2,
@@ -49,9 +50,17 @@ int view_mkdir(const struct view *view, const char *path);
  */
 int view_rm(const struct view *view, const char *path);
 /*
+ * Judges a permission list before the path is looked at, which is the order
+ * that clients see: ENOSPC, too many entries for the caller; ENOENT, the owner
+ * does not live. view_set_perms() does it, too.
+ */
+int view_judge_perms(const struct view *view, const struct perm *list,
+		     size_t n);
+/*
  * Needs WRITE and OWNER. Entries of domains that do not live become stale;
  * ENOENT if that is the owner. EPERM: an unprivileged caller names another
- * owner. ENOSPC: too many entries for the caller.
+ * owner. ENOSPC: too many entries for the caller. ENOMEM: nobody can be made
+ * the owner (DOMID_ANY).
  */
 int view_set_perms(const struct view *view, const char *path,
 		   const struct perm *list, size_t n);

@@ -1,0 +1,353 @@
+/* SPDX-License-Identifier: MIT */
+/* Operations on the live store (store/view.h, store/store.h). */
+#include "world.h"
+
+#include "store/store_priv.h"
+
+static void the_store_begins_with_what_the_specification_lists(void **state)
+{
+	struct world *w = *state;
+
+	assert_string_equal(list(w, 0, "/"), "tool");
+	assert_string_equal(list(w, 0, "/tool"), "xenstored");
+	assert_string_equal(get(w, 0, "/tool/xenstored"), "");
+	assert_string_equal(perms(w, 0, "/"), "n0");
+	assert_string_equal(perms(w, 0, "@releaseDomain"), "n0 r32757");
+	assert_string_equal(perms(w, 0, "@introduceDomain"), "n0");
+	assert_string_equal(perms(w, 0, "@other"), "ENOENT");
+}
+
+static void a_write_creates_the_way_and_is_told_once(void **state)
+{
+	struct world *w = *state;
+
+	assert_int_equal(put(w, 0, "/a/b/c", "v"), 0);
+	assert_string_equal(world_told(w), "c/a/b/c");
+	assert_int_equal(w->changes, 3);
+	assert_string_equal(get(w, 0, "/a/b/c"), "v");
+	assert_string_equal(get(w, 0, "/a/b"), "");
+	assert_string_equal(list(w, 0, "/"), "tool a");
+	assert_int_equal(put(w, 0, "/a/b", "x"), 0);
+	assert_string_equal(world_told(w), "v/a/b");
+	assert_string_equal(list(w, 0, "/a/b"), "c");
+	assert_int_equal(put(w, 0, "/a/b", "x"), 0);
+	assert_string_equal(world_told(w), "v/a/b");
+}
+
+static void mkdir_of_an_existing_node_does_nothing(void **state)
+{
+	struct world *w = *state;
+
+	assert_int_equal(mk(w, 0, "/d"), 0);
+	assert_string_equal(world_told(w), "c/d");
+	assert_int_equal(put(w, 0, "/d", "v"), 0);
+	world_told(w);
+	assert_int_equal(mk(w, 0, "/d"), 0);
+	assert_string_equal(world_told(w), "");
+	assert_string_equal(get(w, 0, "/d"), "v");
+}
+
+static void rm_says_ok_enoent_or_einval(void **state)
+{
+	struct world *w = *state;
+
+	assert_int_equal(put(w, 0, "/a/b/c", "v"), 0);
+	world_told(w);
+	assert_int_equal(rm(w, 0, "/nox"), 0);
+	assert_int_equal(rm(w, 0, "/nox/y"), ENOENT);
+	assert_int_equal(rm(w, 0, "/"), EINVAL);
+	assert_int_equal(rm(w, 1, "/"), EACCES);
+	assert_string_equal(world_told(w), "");
+	assert_int_equal(rm(w, 0, "/a"), 0);
+	assert_string_equal(world_told(w), "r/a");
+	assert_string_equal(get(w, 0, "/a/b"), "ENOENT");
+}
+
+static void missing_and_forbidden_are_told_apart_only_to_whom_they_concern(
+	void **state)
+{
+	struct world *w = *state;
+
+	assert_int_equal(put(w, 0, "/home/5/x", "v"), 0);
+	assert_int_equal(chmod(w, 0, "/home/5", "n0 r5"), 0);
+	assert_string_equal(get(w, 5, "/home/5"), "");
+	assert_string_equal(get(w, 5, "/home/5/nope"), "ENOENT");
+	assert_string_equal(get(w, 5, "/home/5/x"), "EACCES");
+	assert_string_equal(get(w, 5, "/nope"), "EACCES");
+	assert_string_equal(get(w, 5, "/"), "EACCES");
+	assert_int_equal(put(w, 5, "/home/5/nope", "v"), EACCES);
+	assert_int_equal(rm(w, 5, "/home/5/nope"), EACCES);
+	assert_int_equal(put(w, 0, "/home/5/data", ""), 0);
+	assert_int_equal(chmod(w, 0, "/home/5/data", "n5"), 0);
+	assert_int_equal(rm(w, 5, "/home/5/data/nope"), 0);
+	assert_int_equal(rm(w, 5, "/home/5/data/x/y"), ENOENT);
+}
+
+static void a_new_node_belongs_to_the_guest_that_made_it(void **state)
+{
+	struct world *w = *state;
+
+	assert_int_equal(mk(w, 0, "/d"), 0);
+	assert_int_equal(chmod(w, 0, "/d", "n0 b5 r0"), 0);
+	assert_int_equal(put(w, 5, "/d/a/b", "v"), 0);
+	assert_string_equal(perms(w, 0, "/d/a/b"), "n5 b5 r0");
+	assert_string_equal(perms(w, 0, "/d/a"), "n5 b5 r0");
+	assert_int_equal(ledger_used(w->ledger[5], QUOTA_NODES), 2);
+	/* and what dom0 makes below it, too */
+	assert_int_equal(put(w, 0, "/d/a/c", "v"), 0);
+	assert_string_equal(perms(w, 0, "/d/a/c"), "n5 b5 r0");
+	assert_int_equal(ledger_used(w->ledger[5], QUOTA_NODES), 3);
+}
+
+static void set_perms_refuses_in_the_order_of_the_specification(void **state)
+{
+	struct world *w = *state;
+
+	assert_int_equal(mk(w, 0, "/d"), 0);
+	assert_int_equal(chmod(w, 0, "/d", "n5"), 0);
+	assert_string_equal(world_told(w), "p/d");
+	assert_int_equal(chmod(w, 5, "/d", "n0"), EPERM);
+	assert_int_equal(chmod(w, 5, "/d", "n5 r1 r2 r3 r4"), 0);
+	assert_int_equal(chmod(w, 5, "/d", "n5 r1 r2 r3 r4 r6"), ENOSPC);
+	assert_int_equal(chmod(w, 5, "/tool", "n5"), EACCES);
+	assert_int_equal(chmod(w, 0, "/nope", "n5"), ENOENT);
+	assert_int_equal(chmod(w, 0, "/d", "n32757"), ENOMEM);
+	assert_int_equal(chmod(w, 0, "@releaseDomain", "n0 r5"), 0);
+	assert_string_equal(perms(w, 5, "@releaseDomain"), "n0 r5");
+}
+
+static bool lives(void *arg, uint16_t domid, uint64_t since)
+{
+	(void)arg;
+	(void)since;
+	return domid <= GUESTS;
+}
+
+static void entries_of_dead_domains_are_stored_stale(void **state)
+{
+	struct world *w = *state;
+
+	store_set_lives(w->store, lives, NULL);
+	assert_int_equal(mk(w, 0, "/d"), 0);
+	assert_int_equal(chmod(w, 0, "/d", "n0 r77 r5 r32757"), 0);
+	assert_string_equal(perms(w, 0, "/d"), "n0 r77? r5 r32757");
+	assert_int_equal(chmod(w, 0, "/d", "n77"), ENOENT);
+	w->who[0].features = 0;
+	assert_int_equal(chmod(w, 0, "/d", "n0 r32757"), 0);
+	assert_string_equal(perms(w, 0, "/d"), "n0 r32757?");
+}
+
+/* Q3 of base/quota.h, at the store */
+static void a_quota_of_n_admits_exactly_n(void **state)
+{
+	struct world *w = *state;
+	char value[4096], path[64];
+
+	assert_int_equal(mk(w, 0, "/d"), 0);
+	assert_int_equal(chmod(w, 0, "/d", "n0 b5"), 0);
+	assert_int_equal(mk(w, 5, "/d/g"), 0);
+	/* 16 + 2 permissions + value */
+	memset(value, 'x', sizeof(value));
+	value[2048 - 32] = '\0';
+	assert_int_equal(put(w, 5, "/d/g/v", value), 0);
+	value[2048 - 32] = 'x';
+	value[2048 - 31] = '\0';
+	assert_int_equal(put(w, 5, "/d/g/v", value), ENOSPC);
+	assert_int_equal(put(w, 5, "/d/g/w", value), ENOSPC);
+	assert_string_equal(get(w, 5, "/d/g/w"), "ENOENT");
+	assert_int_equal(put(w, 0, "/d/g/v", value), 0);
+	ledger_set_limit(w->ledger[5], QUOTA_NODES, 10);
+	for (int i = 2; i < 10; i++) {
+		snprintf(path, sizeof(path), "/d/g/%d", i);
+		assert_int_equal(mk(w, 5, path), 0);
+	}
+	assert_int_equal(mk(w, 5, "/d/g/e"), ENOSPC);
+	assert_int_equal(put(w, 5, "/d/e/e", ""), ENOSPC);
+	assert_int_equal(put(w, 0, "/d/g/e", ""), 0);	/* counts, unlimited */
+	assert_int_equal(ledger_used(w->ledger[5], QUOTA_NODES), 11);
+	assert_int_equal(rm(w, 5, "/d/g/2"), 0);
+	assert_int_equal(rm(w, 5, "/d/g/3"), 0);
+	assert_int_equal(mk(w, 5, "/d/g/e2"), 0);
+}
+
+static void whoever_is_about_to_be_refused_first_gets_back_what_is_his(
+	void **state)
+{
+	struct world *w = *state;
+	char path[64];
+
+	assert_int_equal(mk(w, 0, "/d"), 0);
+	assert_int_equal(chmod(w, 0, "/d", "n5"), 0);
+	for (int i = 0; i < 999; i++) {
+		snprintf(path, sizeof(path), "/d/s/%d", i);
+		assert_int_equal(put(w, 0, path, ""), 0);
+	}
+	assert_int_equal(rm(w, 5, "/d/s"), 0);
+	assert_int_equal(ledger_used(w->ledger[5], QUOTA_NODES), 1001);
+	assert_int_equal(put(w, 5, "/d/s/1", ""), 0);
+	assert_int_equal(ledger_used(w->ledger[5], QUOTA_NODES), 3);
+}
+
+/* S4 */
+static void a_dead_domain_leaves_nothing(void **state)
+{
+	struct world *w = *state;
+
+	assert_int_equal(put(w, 0, "/home/5/a/b", "v"), 0);
+	assert_int_equal(chmod(w, 0, "/home/5/a", "n5 r6"), 0);
+	assert_int_equal(put(w, 5, "/home/5/a/c/d", "v"), 0);
+	assert_int_equal(put(w, 0, "/home/6", "v"), 0);
+	assert_int_equal(chmod(w, 0, "/home/6", "n6 b5"), 0);
+	assert_int_equal(put(w, 5, "/home/6/x/y", "v"), 0);
+	assert_int_equal(put(w, 0, "/top", "v"), 0);
+	assert_int_equal(put(w, 0, "/top/kid", "v"), 0);
+	assert_int_equal(chmod(w, 0, "/top", "n5"), 0);
+	assert_int_equal(chmod(w, 0, "/top/kid", "n5"), 0);
+	assert_int_equal(chmod(w, 0, "/top", "n0 r5"), 0);
+	assert_string_equal(list(w, 0, "/top"), "kid");
+	assert_int_equal(chmod(w, 0, "@releaseDomain", "n0 r5 r6"), 0);
+	world_told(w);
+
+	assert_int_equal(store_purge_domain(w->store, 5, false), 0);
+	assert_string_equal(world_told(w), "r/home/5/a r/home/6/x r/top/kid");
+	assert_string_equal(list(w, 0, "/home/5"), "");
+	assert_string_equal(list(w, 0, "/home/6"), "");
+	assert_string_equal(list(w, 0, "/top"), "");
+	assert_string_equal(perms(w, 0, "/home/6"), "n6");
+	assert_string_equal(perms(w, 0, "/top"), "n0");
+	assert_string_equal(perms(w, 0, "@releaseDomain"), "n0 r6");
+	assert_int_equal(ledger_used(w->ledger[5], QUOTA_NODES), 0);
+	assert_int_equal(ledger_used(w->ledger[5], QUOTA_MEMORY), 0);
+}
+
+/* B3 */
+static void what_a_dead_domain_left_is_not_refunded_to_the_next(void **state)
+{
+	struct world *w = *state;
+
+	assert_int_equal(put(w, 0, "/a/b/c", "v"), 0);
+	assert_int_equal(chmod(w, 0, "/a", "n5"), 0);
+	assert_int_equal(put(w, 5, "/a/x/y", "v"), 0);
+	assert_int_equal(rm(w, 0, "/a"), 0);
+	assert_int_equal(store_purge_domain(w->store, 5, false), 0);
+	assert_int_equal(put(w, 0, "/n/m", "v"), 0);
+	assert_int_equal(chmod(w, 0, "/n", "n5"), 0);
+	assert_int_equal(chmod(w, 0, "/n/m", "n5"), 0);
+	assert_int_equal(ledger_used(w->ledger[5], QUOTA_NODES), 2);
+	while (store_reap(w->store, 1))
+		;
+	assert_int_equal(ledger_used(w->ledger[5], QUOTA_NODES), 2);
+}
+
+static void orphans_may_be_kept_by_the_privileged_domain(void **state)
+{
+	struct world *w = *state;
+
+	assert_int_equal(put(w, 0, "/a", "v"), 0);
+	assert_int_equal(chmod(w, 0, "/a", "r5 b6"), 0);
+	assert_int_equal(put(w, 5, "/a/x/y", "v"), 0);
+	assert_int_equal(put(w, 6, "/a/z", "v"), 0);
+	assert_int_equal(store_purge_domain(w->store, 5, true), 0);
+	assert_string_equal(perms(w, 0, "/a"), "r0 b6");
+	assert_string_equal(perms(w, 0, "/a/x/y"), "r0 b6");
+	assert_string_equal(perms(w, 0, "/a/z"), "r6 b6");
+}
+
+static void the_root_outlives_its_owner(void **state)
+{
+	struct world *w = *state;
+
+	assert_int_equal(put(w, 0, "/a/b", "v"), 0);
+	assert_int_equal(chmod(w, 0, "/", "n5"), 0);
+	assert_int_equal(put(w, 5, "/g/h", "v"), 0);
+	assert_int_equal(chmod(w, 0, "@releaseDomain", "n5"), 0);
+	assert_int_equal(store_purge_domain(w->store, 5, false), 0);
+	assert_string_equal(list(w, 0, "/"), "tool a");
+	assert_string_equal(perms(w, 0, "/"), "n0");
+	assert_string_equal(perms(w, 0, "@releaseDomain"), "n0");
+}
+
+static void removing_many_nodes_does_not_touch_them_at_once(void **state)
+{
+	struct world *w = *state;
+	uint64_t used;
+	char path[64];
+
+	for (int i = 0; i < 5000; i++) {
+		snprintf(path, sizeof(path), "/big/%d", i);
+		assert_int_equal(put(w, 0, path, "v"), 0);
+	}
+	used = ledger_used(w->ledger[0], QUOTA_NODES);
+	assert_int_equal(rm(w, 0, "/big"), 0);
+	assert_int_equal(ledger_used(w->ledger[0], QUOTA_NODES), used);
+	assert_true(store_reap(w->store, 100));
+	assert_int_equal(ledger_used(w->ledger[0], QUOTA_NODES), used - 100);
+}
+
+static void count_sayings(void *arg, const char *text)
+{
+	(void)text;
+	++*(int *)arg;
+}
+
+static int check_says(struct world *w)
+{
+	struct store_check *check;
+	int said = 0;
+
+	assert_int_equal(store_check_new(w, w->store, count_sayings, &said,
+					 &check), 0);
+	while (store_check_step(check, 3))
+		;
+	talloc_free(check);
+	return said;
+}
+
+/* B1, S3 */
+static void check_is_content_and_if_not_repairs(void **state)
+{
+	struct world *w = *state;
+	struct owner *owner;
+
+	put(w, 0, "/a/b/c", "v");
+	chmod(w, 0, "/a/b", "n5");
+	put(w, 5, "/a/b/d/e", "v");
+	chmod(w, 0, "/a/b", "n6");
+	put(w, 0, "/r/s/t", "v");
+	rm(w, 0, "/r");
+	assert_int_equal(check_says(w), 0);
+
+	owner = owners_find(w->store->owners, 5);
+	owner_account(owner, 2, -1);
+	claim_drop(claim_find(owner, "/a/b", 4));
+	assert_int_equal(check_says(w), 2);
+	assert_int_equal(check_says(w), 0);
+	assert_int_equal(store_purge_domain(w->store, 5, false), 0);
+	assert_string_equal(list(w, 0, "/a/b"), "c");
+}
+
+#define VIEW_TEST(name) HARNESS_TEST(name, world_setup, world_teardown)
+
+static const struct CMUnitTest tests[] = {
+	VIEW_TEST(the_store_begins_with_what_the_specification_lists),
+	VIEW_TEST(a_write_creates_the_way_and_is_told_once),
+	VIEW_TEST(mkdir_of_an_existing_node_does_nothing),
+	VIEW_TEST(rm_says_ok_enoent_or_einval),
+	VIEW_TEST(missing_and_forbidden_are_told_apart_only_to_whom_they_concern),
+	VIEW_TEST(a_new_node_belongs_to_the_guest_that_made_it),
+	VIEW_TEST(set_perms_refuses_in_the_order_of_the_specification),
+	VIEW_TEST(entries_of_dead_domains_are_stored_stale),
+	VIEW_TEST(a_quota_of_n_admits_exactly_n),
+	VIEW_TEST(whoever_is_about_to_be_refused_first_gets_back_what_is_his),
+	VIEW_TEST(a_dead_domain_leaves_nothing),
+	VIEW_TEST(what_a_dead_domain_left_is_not_refunded_to_the_next),
+	VIEW_TEST(orphans_may_be_kept_by_the_privileged_domain),
+	VIEW_TEST(the_root_outlives_its_owner),
+	VIEW_TEST(removing_many_nodes_does_not_touch_them_at_once),
+	VIEW_TEST(check_is_content_and_if_not_repairs),
+};
+
+int main(void)
+{
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: MIT */
+#include "store/intents.h"
+
+#include <errno.h>
+
+#include "base/scoped.h"
+
+void intents_init(struct intents *intents)
+{
+	list_init(&intents->log);
+	intents->count = intents->bytes = 0;
+	intents->seq = 0;
+	intents->last_create = 0;
+}
+
+static int intent_free(struct intent *intent)
+{
+	list_del(&intent->in_log);
+	list_del(&intent->of_node);
+	perms_unref(intent->perms);
+	return 0;
+}
+
+int intent_new(TALLOC_CTX *ctx, enum intent_kind kind, struct touched *at,
+	       struct blob value, struct perms *perms, struct intent **out)
+{
+	scoped_talloc struct intent *intent = talloc_zero(ctx, struct intent);
+
+	if (!intent)
+		return -ENOMEM;
+	list_init(&intent->in_log);
+	list_init(&intent->of_node);
+	intent->kind = kind;
+	intent->at = at;
+	if (value.len) {
+		intent->value.data =
+			talloc_memdup(intent, value.data, value.len);
+		if (!intent->value.data)
+			return -ENOMEM;
+		intent->value.len = value.len;
+	}
+	if (perms)
+		intent->perms = perms_ref(perms);
+	talloc_set_destructor(intent, intent_free);
+	*out = TAKE(intent);
+	return 0;
+}
+
+static bool creates(const struct intent *intent)
+{
+	return intent->kind == INTENT_CREATE || intent->kind == INTENT_WRITE;
+}
+
+struct intent *intent_creating(const struct touched *at)
+{
+	struct intent *intent;
+
+	list_for_each(intent, &at->intents, of_node)
+	{
+		if (creates(intent))
+			return intent;
+	}
+	return NULL;
+}
+
+/* Puts it into the log before `pos`. */
+static void intents_link(struct intents *intents, struct list *pos,
+			 struct intent *intent)
+{
+	list_insert_before(pos, &intent->in_log);
+	list_add_tail(&intent->at->intents, &intent->of_node);
+	intents->count++;
+	intents->bytes += sizeof(*intent) + intent->value.len;
+}
+
+static void intents_forget(struct intents *intents, struct intent *intent)
+{
+	intents->count--;
+	intents->bytes -= sizeof(*intent) + intent->value.len;
+	talloc_free(intent);
+}
+
+void intents_add_create(struct intents *intents, struct intent *intent)
+{
+	struct intent *former = intent_creating(intent->at);
+
+	if (former) {	/* in its place, for that is the child's place */
+		intent->seq = former->seq;
+		intents_link(intents, &former->in_log, intent);
+		intents_forget(intents, former);
+		return;
+	}
+	intent->seq = intents->last_create = ++intents->seq;
+	intents_link(intents, &intents->log, intent);
+}
+
+void intents_add_perms(struct intents *intents, struct intent *intent)
+{
+	struct intent *former, *tmp;
+
+	/* Nodes created since the former one have its list. */
+	list_for_each_safe(former, tmp, &intent->at->intents, of_node)
+	{
+		if (former->kind == INTENT_PERMS &&
+		    former->seq > intents->last_create)
+			intents_forget(intents, former);
+	}
+	intent->seq = ++intents->seq;
+	intents_link(intents, &intents->log, intent);
+}
+
+void intents_add_remove(struct intents *intents, struct intent *intent,
+			struct intent *parent)
+{
+	struct touched *top = intent->at, *at;
+	struct intent *first = NULL, *each, *tmp;
+
+	for (at = trail_next(top, NULL); at; at = trail_next(top, at)) {
+		each = intent_creating(at);
+		if (each && (!first || each->seq < first->seq))
+			first = each;
+	}
+	if (first && parent && !intent_creating(parent->at)) {
+		parent->seq = first->seq;
+		parent->at->ensured = true;
+		intents_link(intents, &first->in_log, parent);
+	} else {
+		talloc_free(parent);
+	}
+	for (at = trail_next(top, NULL); at; at = trail_next(top, at)) {
+		list_for_each_safe(each, tmp, &at->intents, of_node)
+			intents_forget(intents, each);
+		at->cut = at->ensured = at->written = at->owned = false;
+	}
+	top->cut = true;
+	intent->seq = ++intents->seq;
+	intents_link(intents, &intents->log, intent);
+}

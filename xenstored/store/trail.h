@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a transaction has looked at and done, by path: a trie whose records say
+ * which facets of a node shaped an answer, and what the transaction itself
+ * made of the node.
+ *
+ * L1  trail_holds() compares by content, and descends only where the two trees
+ *     are not the same object.
+ * L2  A facet that follows from the transaction's own writes is not recorded;
+ *     what those followed from is.
+ * L3  Of an unprivileged caller verdicts are recorded: what the access check
+ *     said, not the permissions that made it say so. Of a privileged one only
+ *     existence.
+ */
+#ifndef STORE_TRAIL_H
+#define STORE_TRAIL_H
+
+#include "base/hash.h"
+#include "base/list.h"
+#include "base/who.h"
+#include "store/node.h"
+
+/* What an operation wants to do to a node. */
+enum wish {
+	WISH_READ,
+	WISH_WRITE,
+	WISH_CREATE,	/* write, or make it below a writable ancestor */
+	WISH_OWN,	/* write and own */
+	WISHES
+};
+
+static inline unsigned int wish_rights(enum wish wish)
+{
+	return wish == WISH_READ ? PERM_READ :
+	       wish == WISH_OWN	 ? PERM_WRITE | PERM_OWNER :
+				   PERM_WRITE;
+}
+
+/* Facets of a node in the tree that the transaction began from. */
+enum {
+	SEEN_EXISTS = 1,
+	SEEN_VALUE = 2,		/* exists, and has this value */
+	SEEN_VALUE_OR_NONE = 4,	/* a missing node counts as an empty one */
+	SEEN_KIDS = 8,
+	SEEN_KIDS_OR_NONE = 16,
+	SEEN_PERMS = 32,
+};
+
+enum verdict {
+	VERDICT_NONE,		/* not asked */
+	VERDICT_YES,
+	VERDICT_MISSING,
+	VERDICT_NO,
+};
+
+/* A path, or the beginning of one. */
+struct touched {
+	struct hash_item by_name;
+	struct touched *parent;	/* NULL: the root above "/" */
+	struct list siblings, kids;
+	struct list intents;	/* of this node, struct intent */
+	char *path;		/* NULL: only led somewhere so far */
+	uint64_t order;		/* of first access */
+	/* Facets. */
+	uint8_t seen;
+	uint8_t through[WISHES];	/* of the path as a whole */
+	uint8_t at[WISHES];		/* of this node, which exists */
+	uint8_t below[WISHES];		/* of what is missing below it */
+	uint32_t nperms;		/* SEEN_PERMS: entries then */
+	/* Own doing. */
+	bool cut;	/* removed: nothing of the base is here or below */
+	bool ensured;	/* exists, because we wrote it */
+	bool written;	/* its value is ours */
+	bool owned;	/* its permissions are ours */
+	/* While trail_holds() walks. */
+	const struct node *base, *live, *near;
+	size_t len;
+	char name[];
+};
+
+struct trail;
+
+int trail_new(TALLOC_CTX *ctx, struct trail **out);
+
+/* The record of a path, made if need be, with those that lead there. -ENOMEM:
+ * nothing but leading records was added. */
+int trail_touch(struct trail *trail, const char *path, struct touched **out);
+/* NULL: not even led there. */
+struct touched *trail_find(const struct trail *trail, const char *path);
+/* Gives a leading record a path, and a place in the order. -ENOMEM. */
+int trail_name(struct trail *trail, struct touched *at);
+
+size_t trail_count(const struct trail *trail);	/* with a path */
+size_t trail_bytes(const struct trail *trail);
+/* Are there any facets? */
+bool trail_is_blind(const struct trail *trail);
+
+/* Records below `top` and itself, parents first: start with NULL. */
+struct touched *trail_next(struct touched *top, struct touched *at);
+
+/* Does the existence of the node follow from our own writes? */
+bool touched_is_known(const struct touched *at);
+/* Is nothing of the base left at this path? */
+bool touched_is_cut(const struct touched *at);
+/* Have we done anything to the node or to one above it? */
+bool touched_is_ours(const struct touched *at);
+
+void trail_saw(struct trail *trail, struct touched *at, unsigned int facets);
+void trail_saw_through(struct trail *trail, struct touched *at, enum wish wish,
+		       int verdict);
+/* `node`: as it is in the base. */
+void trail_saw_at(struct trail *trail, struct touched *at,
+		  const struct node *node, const struct who *who,
+		  enum wish wish, bool below);
+void trail_saw_perms(struct trail *trail, struct touched *at,
+		     const struct node *node);
+
+/*
+ * Does everything that was seen in the tree `base` hold in the tree `live` as
+ * well, for a caller who now is `who`? With `doubt` equal objects are looked
+ * into, too: permission lists were edited meanwhile. *differs (optional): the
+ * record that does not hold.
+ */
+bool trail_holds(struct trail *trail, const struct node *base,
+		 const struct node *live, const struct who *who, bool doubt,
+		 struct touched **differs);
+/* Records that trail_holds() looked at so far, for the tests that count. */
+uint64_t trail_compared(const struct trail *trail);
+
+#endif

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a view does to a transaction: first it looks at a path, then it says
+ * what it saw there or what is to be done there.
+ */
+#ifndef STORE_TXN_PRIV_H
+#define STORE_TXN_PRIV_H
+
+#include "store/intents.h"
+#include "store/txn.h"
+
+struct txn {
+	struct store *store;
+	struct ledger *ledger;	/* NULL: nobody pays */
+	struct list in_store;	/* while pinned; oldest first */
+	struct who who;		/* as of the last look */
+	struct node *base;	/* NULL: not pinned */
+	struct node *mine;	/* NULL: as base */
+	uint64_t version;	/* of the store, when base was live */
+	uint64_t tried;		/* version that base could not move to */
+	uint64_t purges;	/* of the store, then */
+	uint64_t displaced;	/* of the store, then */
+	uint64_t used;		/* ms */
+	struct trail *trail;	/* NULL: nothing looked at */
+	struct touched *at;	/* of the last look */
+	struct intents intents;
+	uint64_t charged;	/* bytes, on the ledger */
+	bool removed;		/* something, some time */
+	bool doomed;
+	bool dropped;		/* the snapshot is gone */
+	bool astray;		/* ... and something was asked since */
+	const char *conflict;
+};
+
+/*
+ * Begins an operation on a path: *root is what the transaction sees now.
+ * ENOSPC: too many nodes; ENOMEM: memory quota; -ENOMEM. All doom it.
+ */
+int txn_look(struct txn *txn, const struct who *who, const char *path,
+	     struct node **root);
+
+/* The access check at the path gave `verdict`. */
+void txn_saw_access(struct txn *txn, enum wish wish, int verdict);
+/* The answer used FACET_* of the node, which exists. */
+void txn_saw(struct txn *txn, unsigned int facets);
+/* ... used the existence of its parent; the owner of the node. */
+void txn_saw_parent(struct txn *txn);
+void txn_saw_owner(struct txn *txn);
+
+/* Access was granted. ENOSPC, ENOMEM: quota. -ENOMEM dooms. */
+int txn_write(struct txn *txn, struct blob value);
+/* The node is missing. */
+int txn_mkdir(struct txn *txn);
+/* The node exists. */
+int txn_remove(struct txn *txn);
+int txn_set_perms(struct txn *txn, struct perms *perms);
+
+/* Lets go of the snapshot. */
+void txn_drop(struct txn *txn);
+/* Moves the snapshot to the live tree if what was seen holds there. */
+bool txn_extend(struct txn *txn);
+
+#endif
