@@ -282,6 +282,8 @@ endif
 
 # scripts, run with $(BUILD) in the environment as $$BUILD
 check_SCRIPTS := tests/conformance/conformance.sh
+check_SCRIPTS += tests/integration/debian_clients.sh
+check_SCRIPTS += tests/integration/sockets.sh
 check_SCRIPTS += tests/integration/tools.sh
 check_SCRIPTS += tests/integration/completion.py
 check_SCRIPTS += tests/integration/install.sh
