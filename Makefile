@@ -288,6 +288,39 @@ check_SCRIPTS += tests/integration/tools.sh
 check_SCRIPTS += tests/integration/completion.py
 check_SCRIPTS += tests/integration/install.sh
 
+# The library, against daemons and against a server that misbehaves.
+libtest_DIR := $(BUILD)/tests/integration
+libtest_NAMES := test_library test_library_device test_library_fake
+libtest_BIN := $(libtest_NAMES:%=$(libtest_DIR)/%) \
+	$(libtest_DIR)/library_stress
+libtest_ALONE := $(libtest_DIR)/test_library_fake
+ifneq ($(have_xen),)
+libtest_BIN += $(libtest_DIR)/test_library_restrict
+libtest_ALONE += $(libtest_DIR)/test_library_restrict \
+	$(libtest_DIR)/test_library_restrict_static
+$(libtest_DIR)/test_library_restrict: libtest_LIBS = -lxentoolcore
+$(libtest_DIR)/test_library_restrict_static: \
+		$(libtest_DIR)/test_library_restrict.o \
+		$(libtest_DIR)/fake_server.o $(BUILD)/libxenstore.a
+	$(call say,LD,$@)
+	$(Q)$(LINK) -lcmocka -lxentoolcore
+endif
+$(libtest_DIR)/test_library_fake $(libtest_DIR)/test_library_restrict: \
+		$(libtest_DIR)/fake_server.o
+$(libtest_BIN): %: %.o $(lib_TARGETS)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(all_LDFLAGS) -o $@ $(filter %.o,$^) -L$(BUILD) -lxenstore \
+		-Wl,-rpath,'$$ORIGIN/../..' $(libtest_LIBS) -lcmocka
+
+# The library and its stress in one program.
+$(libtest_DIR)/library_stress.tsan: tests/integration/library_stress.c \
+		$(lib_SRC:%=libxenstore/%.c) $(lib_OBJ)
+	$(call say,CC,$@)
+	$(Q)$(CC) $(all_CPPFLAGS) -DXS_STATIC -std=gnu11 $(warn) -O1 -g \
+		-fsanitize=thread -pthread -o $@ $(filter %.c,$^)
+
+check_SCRIPTS += tests/integration/library.sh
+
 # A pretended hypervisor for daemons, Debian's included; see tests/peers.
 peers_CPPFLAGS := -Itests/peers
 peers_BIN := $(BUILD)/tests/peers/fxctl
@@ -334,8 +367,9 @@ $(BUILD)/tests/bench/floor: %: %.o $(BUILD)/tests/peers/fxstate.o
 	$(Q)$(LINK)
 
 unit_BIN := $(unit_TESTS:%=$(BUILD)/tests/unit/test_%)
-check_BIN := $(unit_BIN)
-check_TOOLS := $(peers_BIN) $(conformance_BIN)
+check_BIN := $(unit_BIN) $(libtest_ALONE)
+check_TOOLS := $(peers_BIN) $(conformance_BIN) $(libtest_BIN) \
+	$(if $(SAN),,$(libtest_DIR)/library_stress.tsan)
 
 # What unit tests share; linked where it is used.
 harness_OBJ := $(BUILD)/tests/harness/harness.o $(BUILD)/tests/guest/gring.o
@@ -395,6 +429,10 @@ asan: ## the tests with the address and undefined-behaviour sanitizers
 tsan: ## the library's tests with the thread sanitizer
 	@$(MAKE) --no-print-directory BUILD=$(BUILD)/tsan CFLAGS="-O1 -g" \
 		SAN=thread run-tsan
+
+run-tsan: $(libtest_BIN) $(libtest_ALONE) $(peers_BIN)
+	@BUILD=$(abspath $(BUILD)) tests/run-tests $(libtest_ALONE) \
+		tests/integration/library.sh
 
 layers: ## check the direction of the daemon's includes
 	@tests/layers.sh

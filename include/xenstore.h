@@ -15,7 +15,7 @@
  *   EBADF   the connection is lost or was closed. Also from then on
  *   EINVAL  the same, from xs_read_watch() and xs_check_watch()
  *   ECONNRESET, ETIMEDOUT, ECONNREFUSED  see XS_OPEN_RECONNECT
- * errno is unspecified after success.
+ * errno is 0 after success.
  *
  * Ownership. What a function returns is malloc'ed, is one block even when it
  * holds pointers to strings, and is released by one free() of the caller. A

@@ -645,6 +645,19 @@ bool xs_write_all(int fd, const void *data, unsigned int len)
 /* ---- features and quotas ---- */
 
 /*
+ * For a request without payload. oxenstored 4.17, which knows neither of
+ * those we have, does not answer before the next request comes; so first see
+ * with `harmless` whether the daemon knows the type at all.
+ */
+static bool knows_type(struct xs_handle *h, enum xsd_sockmsg_type type,
+		       const char *harmless)
+{
+	int err = order(h, type, XBT_NULL, STRINGS(harmless));
+
+	return succeeded(err == ENOSYS ? ENOSYS : 0);
+}
+
+/*
  * Asked once for a connection: after a renewal (XS_OPEN_RECONNECT) it may be
  * another daemon.
  */
@@ -660,7 +673,8 @@ bool xs_get_features_supported(struct xs_handle *h, unsigned int *features)
 	handle_leave(h, &w);
 	if (known)
 		return true;
-	if (!ask_number(h, XS_GET_FEATURE, STRINGS(NULL), features))
+	if (!knows_type(h, XS_GET_FEATURE, "0") ||
+	    !ask_number(h, XS_GET_FEATURE, STRINGS(NULL), features))
 		return false;
 	handle_enter(h, &w);
 	h->features = *features;
@@ -693,6 +707,8 @@ const char **xs_get_quota_names(struct xs_handle *h, unsigned int *num)
 	unsigned int len, i;
 	char *text, **names;
 
+	if (!knows_type(h, XS_GET_QUOTA, "nodes"))
+		return NULL;
 	text = ask_text(h, XS_GET_QUOTA, XBT_NULL, STRINGS(NULL), &len);
 	if (!text)
 		return NULL;

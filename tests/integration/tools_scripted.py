@@ -238,7 +238,8 @@ def watching(t):
         tap.ok((p.returncode, out, err) == (-signal.SIGTERM, b"", b""),
                "watch: a signal ends it as usual", (p.returncode, out, err))
 
-    depth = [("GET_FEATURE", None, [b"14\0"])]
+    # The library first sees whether the daemon knows the type.
+    depth = [("GET_FEATURE", None, [b"14\0", b"14\0"])]
     log = t.gives("watch -d: the depth goes to the daemon",
                   ["xenstore-watch", "-d", "2", "-n", "1", "/a"],
                   (0, b"/a\n", b""), depth)
