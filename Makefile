@@ -442,6 +442,9 @@ install: install-lib install-tools ## install below $(DESTDIR)$(PREFIX)
 bench: all $(peers_BIN) $(bench_BIN) ## compare the speed of ours, Debian's and a floor
 	@BUILD=$(abspath $(BUILD)) tests/bench/bench.sh $(GROUPS)
 
+$(BUILD)/tests/xen/dm: %: %.o
+	$(Q)$(LINK)
+
 # Real Xen in an emulated machine; see tests/xen/run.
 check-xen: ## boot Xen with what was built and with C xenstored; compare
 	@tests/deps.sh xen

@@ -86,7 +86,7 @@ ln -s "$cache/xen" "$cache/vmlinux" "$run/"
 # rdrand: or the kernel's random pool takes 90 s. svm: for PVH guests.
 cpu=qemu64,+rdrand,+svm,+npt,+nrip-save
 xen_args="console=com1 com1=115200,8n1 console_timestamps=boot loglvl=info"
-xen_args+=" guest_loglvl=info dom0_mem=768M,max:768M dom0_max_vcpus=1 dom0=pv"
+xen_args+=" guest_loglvl=all dom0_mem=768M,max:768M dom0_max_vcpus=1 dom0=pv"
 xen_args+=" xpti=off spec-ctrl=off pv-l1tf=off ucode=no watchdog=off"
 dom0_args="console=hvc0 rdinit=/init quiet loglevel=4 panic=1 mitigations=off"
 dom0_args+=" random.trust_cpu=on net.ifnames=0"

@@ -168,6 +168,8 @@ make_dom0() {
 		"$r"/etc/{xen,default} "$r"/var/lib/{xen,xenstored} \
 		"$r"/var/log/xen/console "$r"/usr/lib/xentest
 	cp -a "$sys/usr/lib/xen-$ver/bin" "$r/usr/lib/xen-$ver/"
+	mkdir "$r/usr/lib/xen-$ver/boot"
+	cp "$sys/usr/lib/xen-$ver/boot/hvmloader" "$r/usr/lib/xen-$ver/boot/"
 	cp -a "$sys/usr/lib/xen-common" "$r/usr/lib/"
 	cp -a "$sys/etc/xen/." "$r/etc/xen/"
 	cp -a "$sys"/usr/bin/xenstore* "$r/usr/bin/"
