@@ -74,6 +74,16 @@ static void server_arm_housekeeping(struct server *server)
 		loop_timer_set(server->housekeeping, HOUSEKEEPING_MS);
 }
 
+/* Only while there are rings: without guests an idle server sleeps. */
+static void server_arm_scan(struct server *server)
+{
+	uint64_t interval = server->options->scan_interval * 1000ull;
+
+	if (interval && server->sessions.rings &&
+	    !loop_timer_armed(server->scan))
+		loop_timer_set(server->scan, interval);
+}
+
 /* Nothing leaves but here. */
 static void server_gate(struct server *server)
 {
@@ -102,6 +112,7 @@ static bool server_tick(void *arg)
 	sessions_bury(&server->sessions);
 	if (!list_empty(&server->sessions.listings))
 		server_arm_housekeeping(server);
+	server_arm_scan(server);
 
 	txns_trim(server->store, server->sessions.now);
 	more = store_reap(server->store, TICK_REAP);
@@ -137,7 +148,6 @@ static void server_scan(void *arg)
 	struct server *server = arg;
 
 	domains_scan(server->domains);
-	loop_timer_set(server->scan, server->options->scan_interval * 1000ull);
 }
 
 /* ---- signals and clients -------------------------------------------------*/
@@ -345,9 +355,6 @@ static int server_start(struct server *server)
 	if (err)
 		return server_say(err, "cannot start", NULL);
 	domains_start(server->domains);
-	if (server->port && server->options->scan_interval)
-		loop_timer_set(server->scan,
-			       server->options->scan_interval * 1000ull);
 	return 0;
 }
 

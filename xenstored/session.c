@@ -154,6 +154,7 @@ static int session_free(struct session *session)
 	list_del(&session->in_dirty);
 	list_del(&session->in_dead);
 	session->sessions->count--;
+	session->sessions->rings -= session->ring;
 	if (session->sessions->dropped)
 		session->sessions->dropped(session->sessions->arg, session);
 	session_list_end(session);
@@ -200,6 +201,7 @@ int session_new(TALLOC_CTX *ctx, struct sessions *sessions,
 		     session_event);
 	list_add_tail(&sessions->all, &session->in_all);
 	sessions->count++;
+	sessions->rings += session->ring;
 	talloc_set_destructor(session, session_free);
 	session_set_ready(session);
 	*out = TAKE(session);

@@ -34,7 +34,7 @@ struct sessions {
 	struct list dirty;	/* the gate has to settle or flush them */
 	struct list dead;	/* to be freed */
 	struct list listings;	/* hold a listing */
-	size_t count;
+	size_t count, rings;	/* sessions, and those over a ring */
 	uint64_t sequence;
 	/* The request that is being executed: events it causes count for it. */
 	struct flight *cause;

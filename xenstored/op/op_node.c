@@ -150,13 +150,6 @@ int op_get_perms(struct request *req)
 	return 0;
 }
 
-static bool too_many_perms(const struct request *req, size_t n)
-{
-	struct ledger *ledger = req->session->ledger;
-
-	return ledger && !ledger_fits(ledger, QUOTA_NODE_PERMS, n);
-}
-
 int op_set_perms(struct request *req)
 {
 	size_t n = args_count(req);
@@ -166,8 +159,6 @@ int op_set_perms(struct request *req)
 
 	if (n < 2)
 		return EINVAL;
-	if (too_many_perms(req, n - 1))
-		return ENOSPC;
 	text = talloc_array(req->ctx, const char *, n);
 	list = talloc_array(req->ctx, struct perm, n - 1);
 	if (!text || !list)
@@ -178,7 +169,9 @@ int op_set_perms(struct request *req)
 		if (err)
 			return err;
 	}
-	err = args_parse_path(req, text[0], true);
+	err = view_judge_perms(&req->view, list, n - 1);
+	if (!err)
+		err = args_parse_path(req, text[0], true);
 	if (!err)
 		err = view_set_perms(&req->view, req->path.text, list, n - 1);
 	return err ? err : reply_ok(req);

@@ -592,7 +592,7 @@ void watch_fire(struct watch_index *index, const struct changeset *set)
 	bool top_first = changeset_from_txn(set);
 
 	for (size_t i = 0; i < changeset_count(set); i++) {
-		const struct change *change = changeset_get(set, i);
+		const struct change *change = changeset_event(set, i);
 		bool remove = change->kind == CHANGE_REMOVE;
 		struct lists lists = { change->perms_before, change->perms_now,
 				       change->perms_parent };
