@@ -214,14 +214,15 @@ xenstored_SRC := $(base_SRC:%=xenstored/base/%.c) \
 	$(store_SRC:%=xenstored/store/%.c) $(io_SRC:%=xenstored/io/%.c) \
 	$(persist_SRC:%=xenstored/persist/%.c) $(op_SRC:%=xenstored/op/%.c) \
 	$(top_SRC:%=xenstored/%.c)
-xenstored_OBJ := $(xenstored_SRC:%.c=$(BUILD)/%.o)
+# Below obj/, for the daemon itself is $(BUILD)/xenstored.
+xenstored_OBJ := $(xenstored_SRC:%.c=$(BUILD)/obj/%.o)
 xenstored_LIBS := -ltalloc -levent_core -lsqlite3 -lseccomp
 ifneq ($(have_xen),)
 xenstored_LIBS += -lxenevtchn -lxengnttab \
 	$(if $(have_xenmanage),-lxenmanage,-lxenctrl)
 endif
 
-$(xenstored_OBJ) $(BUILD)/xenstored/main.o: EXTRA_CPPFLAGS = -Ixenstored \
+$(xenstored_OBJ) $(BUILD)/obj/xenstored/main.o: EXTRA_CPPFLAGS = -Ixenstored \
 	$(if $(have_xen),-DHAVE_XEN)
 
 # Everything but main(), so that unit tests link what they need of it.
@@ -233,7 +234,7 @@ $(BUILD)/xenstored.a: $(xenstored_OBJ)
 xenstored_TARGETS := $(BUILD)/xenstored
 #all_TARGETS += $(xenstored_TARGETS)
 
-$(BUILD)/xenstored: $(BUILD)/xenstored/main.o $(BUILD)/xenstored.a
+$(BUILD)/xenstored: $(BUILD)/obj/xenstored/main.o $(BUILD)/xenstored.a
 	$(call say,LD,$@)
 	$(Q)$(LINK) $(xenstored_LIBS)
 
@@ -476,6 +477,11 @@ help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
 
 $(BUILD)/%.o: %.c
+	@mkdir -p $(@D)
+	$(call say,CC,$<)
+	$(Q)$(COMPILE)
+
+$(BUILD)/obj/%.o: %.c
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
 	$(Q)$(COMPILE)

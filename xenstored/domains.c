@@ -195,6 +195,7 @@ static int domain_new(struct domains *domains, uint16_t domid,
 		return -ENOMEM;
 	domain->domid = domid;
 	domain->unique_id = unique_id;
+	domain->introduced = domain_is_fixed(domains, domid);
 	domain->features = domains->options.features;
 	if (domains->sessions->store)
 		domain->born = store_generation(domains->sessions->store);
@@ -346,7 +347,9 @@ static int domain_introduce_first(struct domain *domain, uint64_t gfn,
 	err = domain_connect(domain, page, own ? own : remote, false);
 	if (err)
 		return err;
-	domains_fire(domain->domains, INTRODUCE_EVENT, &domain->domid, 1);
+	if (!domain_is_fixed(domain->domains, domain->domid))
+		domains_fire(domain->domains, INTRODUCE_EVENT, &domain->domid,
+			     1);
 	return 0;
 }
 
@@ -362,7 +365,7 @@ int domains_introduce(struct domains *domains, uint16_t domid, uint64_t gfn,
 	err = domains_know(domains, domid, &domain);
 	if (err)
 		return err;
-	if (domain->introduced) {
+	if (domain->session) {
 		session_reset(domain->session, true);
 		ring_reintroduce(conn_transport(domain->session->conn), remote);
 		return 0;
@@ -408,6 +411,11 @@ int domains_resume(struct domains *domains, uint16_t domid)
 	return err;
 }
 
+static bool domain_connected(const struct domain *domain)
+{
+	return domain->session && !conn_ignored(domain->session->conn);
+}
+
 int domains_set_target(struct domains *domains, uint16_t domid,
 		       uint16_t target)
 {
@@ -419,8 +427,7 @@ int domains_set_target(struct domains *domains, uint16_t domid,
 		err = domain_find_introduced(domains, target, &other);
 	if (err)
 		return err;
-	if (conn_ignored(domain->session->conn) ||
-	    conn_ignored(other->session->conn))
+	if (!domain_connected(domain) || !domain_connected(other))
 		return EINVAL;
 	domain->session->who.target = target;
 	return 0;
@@ -490,7 +497,7 @@ void domains_scan(struct domains *domains)
 	struct domain *domain;
 
 	list_for_each(domain, &domains->all, in_all)
-		if (domain->session && !conn_ignored(domain->session->conn))
+		if (domain_connected(domain))
 			ring_scan(conn_transport(domain->session->conn));
 }
 

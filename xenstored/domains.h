@@ -10,7 +10,8 @@
  *
  * M1  A record belongs to one instance of a domid: another unique id is a
  *     death and a new domain.
- * M2  The privileged domain and the daemon's own are never released.
+ * M2  The privileged domain and the daemon's own are introduced from the start,
+ *     whether they have a ring or not, and never released.
  * M3  @introduceDomain is fired by the first INTRODUCE only; @releaseDomain
  *     once for a shutdown until RESUME, and once for the end.
  * M4  A peer that breaks its ring stays introduced; only its death or RELEASE
