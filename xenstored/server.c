@@ -48,6 +48,7 @@ static void server_serve(struct server *server, struct session *session)
 	struct message message;
 
 	list_del(&session->in_ready);
+	session_set_dirty(session);	/* also what was only read is settled */
 	if (conn_next(session->conn, &message))
 		return;		/* it will say when there is more */
 	op_execute(&server->world, server->scratch, session, &message);

@@ -43,13 +43,16 @@ static void session_runnable(void *arg, struct conn *conn)
 	session_set_ready(arg);
 }
 
-static void session_dirty(void *arg, struct conn *conn)
+void session_set_dirty(struct session *session)
 {
-	struct session *session = arg;
-
-	(void)conn;
 	if (list_empty(&session->in_dirty))
 		list_add_tail(&session->sessions->dirty, &session->in_dirty);
+}
+
+static void session_dirty(void *arg, struct conn *conn)
+{
+	(void)conn;
+	session_set_dirty(arg);
 }
 
 static void session_lost(void *arg, struct conn *conn, const char *why)

@@ -116,7 +116,8 @@ void session_list_end(struct session *session);
 /* Drops the listings that are too old. True: there are others. */
 bool sessions_expire_listings(struct sessions *sessions);
 
-/* Puts it where the next tick looks. */
+/* Puts it where the next tick looks, and where the gate does. */
 void session_set_ready(struct session *session);
+void session_set_dirty(struct session *session);
 
 #endif

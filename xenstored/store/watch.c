@@ -473,13 +473,12 @@ static void tell(struct watch_index *index, size_t n, const char *path,
 static void fire_path(struct watch_index *index, const char *path,
 		      const struct lists *lists)
 {
-	struct trie *trie = trie_top(index, path);
+	struct trie *trie = index->root;
 	int below = path_depth(path);
 	const char *name = NULL;
-	size_t len = 0, n = 0;
+	size_t len = 0, n;
 
-	if (!path_is_special(path))
-		n = collect(index, trie, below, n);
+	n = collect(index, trie, below, 0);
 	while (path_next(path, &name, &len)) {
 		trie = trie_kid(index, trie, name, len);
 		if (!trie)
@@ -597,7 +596,8 @@ void watch_fire(struct watch_index *index, const struct changeset *set)
 		struct lists lists = { change->perms_before, change->perms_now,
 				       change->perms_parent };
 
-		if (change->silent)
+		/* Special nodes are told of by watch_fire_special() alone. */
+		if (change->silent || path_is_special(change->path))
 			continue;
 		if (remove && !top_first)
 			fire_below(index, change);
