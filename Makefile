@@ -204,11 +204,11 @@ persist_SRC :=
 persist_SRC += stream oxdump stream_print
 
 op_SRC :=
-#op_SRC += args op op_node op_watch op_txn op_domain op_control
+op_SRC += args op op_node op_watch op_txn op_domain op_control
 
 top_SRC :=
 top_SRC += keeper
-#top_SRC += session domains server options
+top_SRC += session domains server options
 
 xenstored_SRC := $(base_SRC:%=xenstored/base/%.c) \
 	$(store_SRC:%=xenstored/store/%.c) $(io_SRC:%=xenstored/io/%.c) \
@@ -223,7 +223,8 @@ xenstored_LIBS += -lxenevtchn -lxengnttab \
 endif
 
 $(xenstored_OBJ) $(BUILD)/obj/xenstored/main.o: EXTRA_CPPFLAGS = -Ixenstored \
-	$(if $(have_xen),-DHAVE_XEN)
+	$(if $(have_xen),-DHAVE_XEN) \
+	$(if $(wildcard xenstored/io/xenport_vmm.c),-DHAVE_VMM)
 
 # Everything but main(), so that unit tests link what they need of it.
 $(BUILD)/xenstored.a: $(xenstored_OBJ)
@@ -232,7 +233,7 @@ $(BUILD)/xenstored.a: $(xenstored_OBJ)
 	$(Q)$(AR) rcs $@ $^
 
 xenstored_TARGETS := $(BUILD)/xenstored
-#all_TARGETS += $(xenstored_TARGETS)
+all_TARGETS += $(xenstored_TARGETS)
 
 $(BUILD)/xenstored: $(BUILD)/obj/xenstored/main.o $(BUILD)/xenstored.a
 	$(call say,LD,$@)
@@ -254,6 +255,7 @@ unit_TESTS :=
 unit_TESTS += quota
 unit_TESTS += path
 unit_TESTS += view
+unit_TESTS += watch
 unit_TESTS += txn
 unit_TESTS += keeper
 unit_TESTS += stream
@@ -282,7 +284,9 @@ $(BUILD)/xenstored/io/domlist_manage.o: EXTRA_CPPFLAGS = -Ixenstored \
 endif
 
 # scripts, run with $(BUILD) in the environment as $$BUILD
-check_SCRIPTS := tests/conformance/conformance.sh
+check_SCRIPTS := tests/layers.sh
+check_SCRIPTS += tests/conformance/conformance.sh
+check_SCRIPTS += tests/integration/daemon.sh
 check_SCRIPTS += tests/integration/debian_clients.sh
 check_SCRIPTS += tests/integration/sockets.sh
 check_SCRIPTS += tests/integration/tools.sh
@@ -438,7 +442,7 @@ run-tsan: $(libtest_BIN) $(libtest_ALONE) $(peers_BIN)
 layers: ## check the direction of the daemon's includes
 	@tests/layers.sh
 
-install: install-lib install-tools ## install below $(DESTDIR)$(PREFIX)
+install: install-lib install-tools install-daemon ## install below $(DESTDIR)$(PREFIX)
 
 bench: all $(peers_BIN) $(bench_BIN) ## compare the speed of ours, Debian's and a floor
 	@BUILD=$(abspath $(BUILD)) tests/bench/bench.sh $(GROUPS)

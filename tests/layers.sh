@@ -6,9 +6,10 @@
 #   base <- store, io <- session <- domains <- persist <- op <- server
 #        <- options <- main
 #
-# store and io do not know each other; keeper stands alone. libevent, SQLite,
-# seccomp and the Xen libraries each have one file that includes them.
+# store and io do not know each other; keeper stands alone. libevent, SQLite
+# and the Xen libraries each have a place that includes them.
 set -u
+shopt -s extglob
 cd "$(dirname "$0")/.." || exit 2
 n=0 bad=0
 
@@ -53,10 +54,11 @@ while read -r file; do
 		case $inc in
 		event2/*) owner=io/loop.c ;;
 		sqlite3.h) owner=persist/checkpoint.c ;;
-		xenevtchn.h | xengnttab.h | xenctrl.h | xenforeignmemory.h) owner=io/xenport_xen.c ;;
+		xenevtchn.h | xengnttab.h | xenctrl.h | xenmanage.h) owner='io/@(xenport_xen|domlist*).c' ;;
 		*) continue ;;
 		esac
-		[ "$mine" = "$owner" ] || { complain "$mine includes $inc; only $owner may"; ok=; }
+		# shellcheck disable=SC2053
+		[[ $mine = $owner ]] || { complain "$mine includes $inc; only $owner may"; ok=; }
 	done < <(sed -n 's/^#include <\(.*\)>.*/\1/p' "$file")
 	[ -n "$ok" ] && echo "ok $n - $mine includes only what stands left of it"
 done <"${TMPDIR:-/tmp}/layers.$$"
