@@ -324,7 +324,7 @@ $(libtest_DIR)/library_stress.tsan: tests/integration/library_stress.c \
 	$(Q)$(CC) $(all_CPPFLAGS) -DXS_STATIC -std=gnu11 $(warn) -O1 -g \
 		-fsanitize=thread -pthread -o $@ $(filter %.c,$^)
 
-check_SCRIPTS += tests/integration/library.sh
+check_SCRIPTS += tests/integration/library.sh tests/abi/abi.sh
 
 # A pretended hypervisor for daemons, Debian's included; see tests/peers.
 peers_CPPFLAGS := -Itests/peers
