@@ -278,8 +278,8 @@ unit_TESTS += xenport_manage
 $(BUILD)/tests/unit/test_xenport_xen $(BUILD)/tests/unit/test_xenport_manage: \
 	$(BUILD)/tests/peers/fakexen.so
 # The same test, with the domains as newer Xen tells of them.
-$(BUILD)/tests/unit/test_xenport_manage: $(BUILD)/xenstored/io/domlist_manage.o
-$(BUILD)/xenstored/io/domlist_manage.o: EXTRA_CPPFLAGS = -Ixenstored \
+$(BUILD)/tests/unit/test_xenport_manage: $(BUILD)/obj/xenstored/io/domlist_manage.o
+$(BUILD)/obj/xenstored/io/domlist_manage.o: EXTRA_CPPFLAGS = -Ixenstored \
 	$(if $(have_xenmanage),,-Itests/peers/manage)
 endif
 

@@ -454,7 +454,7 @@ static void who_floods_others_is_throttled(void **state)
 
 	stuff(echo, slow);
 	for (int i = 0; i < 20; i++) {
-		char path[8];
+		char path[16];
 
 		snprintf(path, sizeof(path), "/%d", i);
 		client_send(fd, XS_WRITE, i, path);
