@@ -385,6 +385,7 @@ static void a_depth_limits_a_watch_where_it_can(void **state)
 		assert_true(features & XENSTORE_SERVER_FEATURE_WATCHDEPTH);
 		assert_true(xs_watch_depth(h, ROOT "/d", "t", 1));
 		assert_next_event(h, ROOT "/d", "t");
+		put(h, ROOT "/d/a", "");
 		put(h, ROOT "/d/a/b", "");
 		put(h, ROOT "/d/c", "");
 		assert_next_event(h, ROOT "/d/a", "t");
