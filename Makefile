@@ -285,6 +285,7 @@ endif
 
 # scripts, run with $(BUILD) in the environment as $$BUILD
 check_SCRIPTS := tests/layers.sh
+check_SCRIPTS += tests/conformance/selftest.sh
 check_SCRIPTS += tests/conformance/conformance.sh
 check_SCRIPTS += tests/integration/daemon.sh
 check_SCRIPTS += tests/integration/debian_clients.sh
@@ -349,7 +350,7 @@ $(BUILD)/tests/peers/fakexen.so: tests/peers/fakexen.c tests/peers/fxstate.c \
 
 # Wire behaviour as data: scripts that run against any xenstored.
 conformance_BIN := $(BUILD)/tests/conformance/run
-conformance_SRC := run script client guest
+conformance_SRC := run party expect verbs toolstack script client guest
 
 $(BUILD)/tests/conformance/%.o: EXTRA_CPPFLAGS = $(peers_CPPFLAGS)
 $(conformance_BIN): $(conformance_SRC:%=$(BUILD)/tests/conformance/%.o) \

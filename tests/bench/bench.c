@@ -91,10 +91,9 @@ void bench_connect(struct bench *bench)
 	bench->idlers = idle + bench_param(bench, "gidle", 0);
 	bench->idler = calloc(bench->idlers + 1, sizeof(*bench->idler));
 	for (i = 0; i < bench->idlers; i++)
-		bench->idler[i] =
-			i < idle ? conn_connect(&bench->pool)
-				 : conn_guest(&bench->pool, bench->ctl,
-					      1 + n + i);
+		bench->idler[i] = i < idle ? conn_connect(&bench->pool)
+					   : conn_guest(&bench->pool,
+							bench->ctl, 1 + n + i);
 }
 
 void bench_disconnect(struct bench *bench)

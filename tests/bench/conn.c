@@ -76,7 +76,7 @@ struct conn *conn_new(struct pool *pool)
 
 static void conn_listen(struct conn *conn, int fd)
 {
-	struct epoll_event ev = { .events = EPOLLIN, .data.ptr = conn };
+	struct epoll_event ev = {.events = EPOLLIN, .data.ptr = conn};
 
 	conn->priv->fd = fd;
 	fcntl(fd, F_SETFL, O_NONBLOCK);
@@ -86,7 +86,7 @@ static void conn_listen(struct conn *conn, int fd)
 
 void conn_open(struct conn *conn)
 {
-	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	strncpy(addr.sun_path, conn->pool->socket_path,
@@ -117,8 +117,7 @@ void conn_close(struct conn *conn)
 	priv->head = priv->tail;
 }
 
-struct conn *conn_guest(struct pool *pool, struct conn *ctl,
-			unsigned int domid)
+struct conn *conn_guest(struct pool *pool, struct conn *ctl, unsigned int domid)
 {
 	struct conn *conn = conn_new(pool);
 	char buf[128], path[64];
@@ -226,7 +225,7 @@ static void socket_flush(struct conn *conn)
 void conn_flush(struct conn *conn)
 {
 	struct conn_priv *priv = conn->priv;
-	struct epoll_event ev = { .data.ptr = conn };
+	struct epoll_event ev = {.data.ptr = conn};
 	bool wants;
 
 	if (priv->ring)
@@ -257,7 +256,7 @@ static void put(struct conn *conn, uint32_t type, uint32_t tx, const void *a,
 		size_t a_len, const void *b, size_t b_len)
 {
 	struct conn_priv *priv = conn->priv;
-	struct xsd_sockmsg hdr = { type, ++priv->next_id, tx, a_len + b_len };
+	struct xsd_sockmsg hdr = {type, ++priv->next_id, tx, a_len + b_len};
 
 	append(priv, &hdr, sizeof(hdr));
 	append(priv, a, a_len);
@@ -313,7 +312,7 @@ static void message(struct conn *conn, const struct xsd_sockmsg *hdr,
 {
 	struct conn_priv *priv = conn->priv;
 	struct pool *pool = conn->pool;
-	struct reply reply = { .hdr = *hdr, .body = body };
+	struct reply reply = {.hdr = *hdr, .body = body};
 
 	if (hdr->type == XS_WATCH_EVENT) {
 		pool->events++;

@@ -46,7 +46,7 @@ static uint32_t port_of(unsigned int domid)
 static void answer(struct link *link, const struct xsd_sockmsg *req,
 		   const void *body, size_t len)
 {
-	struct xsd_sockmsg hdr = { req->type, req->req_id, req->tx_id, len };
+	struct xsd_sockmsg hdr = {req->type, req->req_id, req->tx_id, len};
 
 	if (link->out_len + sizeof(hdr) + len > sizeof(link->out))
 		return;
@@ -86,8 +86,7 @@ static void serve(struct floor *floor, struct link *link,
 		if (name && name[1] == 'v')
 			len = strtoul(name + 2, NULL, 10);
 		answer(link, req, page,
-		       len < XENSTORE_PAYLOAD_MAX ? len
-						  : XENSTORE_PAYLOAD_MAX);
+		       len < XENSTORE_PAYLOAD_MAX ? len : XENSTORE_PAYLOAD_MAX);
 		return;
 	case XS_TRANSACTION_START:
 		answer(link, req, "1", 2);
@@ -142,8 +141,9 @@ static size_t ring_out(struct link *link)
 {
 	struct xenstore_domain_interface *ring = link->ring;
 	uint32_t prod = ring->rsp_prod, offset = MASK_XENSTORE_IDX(prod);
-	uint32_t n = XENSTORE_RING_SIZE -
-		     (prod - __atomic_load_n(&ring->rsp_cons, __ATOMIC_SEQ_CST));
+	uint32_t n =
+		XENSTORE_RING_SIZE -
+		(prod - __atomic_load_n(&ring->rsp_cons, __ATOMIC_SEQ_CST));
 
 	if (n > XENSTORE_RING_SIZE - offset)
 		n = XENSTORE_RING_SIZE - offset;
@@ -200,7 +200,7 @@ static void socket_ready(struct floor *floor, struct link *link)
 
 static void listener_ready(struct floor *floor)
 {
-	struct epoll_event ev = { .events = EPOLLIN };
+	struct epoll_event ev = {.events = EPOLLIN};
 	int fd = accept(floor->listener, NULL, NULL);
 	struct link *link = floor->spare;
 
@@ -218,7 +218,7 @@ static void listener_ready(struct floor *floor)
 
 static void listen_at(struct floor *floor, const char *path)
 {
-	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
 
 	strncpy(addr.sun_path, path, sizeof(addr.sun_path) - 1);
 	floor->listener = socket(AF_UNIX, SOCK_STREAM, 0);
@@ -231,7 +231,7 @@ static void listen_at(struct floor *floor, const char *path)
 
 static void watch(struct floor *floor, int fd, void *what)
 {
-	struct epoll_event ev = { .events = EPOLLIN, .data.ptr = what };
+	struct epoll_event ev = {.events = EPOLLIN, .data.ptr = what};
 
 	epoll_ctl(floor->epoll, EPOLL_CTL_ADD, fd, &ev);
 }

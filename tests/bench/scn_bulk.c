@@ -46,9 +46,11 @@ static void must_write(struct conn *conn, uint32_t tx, const char *path,
 	conn_must(conn, path);
 }
 
-__attribute__((format(printf, 5, 6))) static void
-put_in(struct conn *conn, uint32_t tx, const char *dir, const char *name,
-       const char *fmt, ...)
+__attribute__((format(printf, 5, 6))) static void put_in(struct conn *conn,
+							 uint32_t tx,
+							 const char *dir,
+							 const char *name,
+							 const char *fmt, ...)
 {
 	char path[256], value[256];
 	va_list ap;
@@ -98,7 +100,8 @@ static bool commit(struct conn *conn, uint32_t tx)
 	return false;
 }
 
-/* ---- devices --------------------------------------------------------------- */
+/* ---- devices ---------------------------------------------------------------
+ */
 
 struct device {
 	int domid, id, number;
@@ -142,25 +145,28 @@ static void make_front(struct conn *conn, uint32_t tx, const struct device *dev)
 
 static void make_back(struct conn *conn, uint32_t tx, const struct device *dev)
 {
-	static const char *const disk[][2] = {
-		{ "script", "/etc/xen/scripts/block" },
-		{ "params", "/dev/vg0/disk" },
-		{ "physical-device", "fd:1" },
-		{ "dev", "xvda" },
-		{ "type", "phy" },
-		{ "mode", "w" },
-		{ "removable", "0" },
-		{ "bootable", "1" },
-		{ "device-type", "disk" },
-		{ "discard-enable", "1" },
-	}, *const net[][2] = {
-		{ "script", "/etc/xen/scripts/vif-bridge" },
-		{ "bridge", "xenbr0" },
-		{ "mac", "00:16:3e:00:00:00" },
-		{ "handle", "0" },
-		{ "type", "vif" },
-		{ "hotplug-status", "" },
-	};
+	static const char *const disk[][2] =
+		{
+			{"script", "/etc/xen/scripts/block"},
+			{"params", "/dev/vg0/disk"},
+			{"physical-device", "fd:1"},
+			{"dev", "xvda"},
+			{"type", "phy"},
+			{"mode", "w"},
+			{"removable", "0"},
+			{"bootable", "1"},
+			{"device-type", "disk"},
+			{"discard-enable", "1"},
+		},
+				 *const net[][2] = {
+					 {"script",
+					  "/etc/xen/scripts/vif-bridge"},
+					 {"bridge", "xenbr0"},
+					 {"mac", "00:16:3e:00:00:00"},
+					 {"handle", "0"},
+					 {"type", "vif"},
+					 {"hotplug-status", ""},
+				 };
 	size_t i;
 
 	make_dir(conn, tx, dev->back, 0, dev->domid);
@@ -240,7 +246,8 @@ static void remove_device(struct conn *conn, int domid, int number)
 	} while (!commit(conn, tx));
 }
 
-/* ---- domains ---------------------------------------------------------------- */
+/* ---- domains ----------------------------------------------------------------
+ */
 
 struct homes {
 	char dom[64], vm[64], lib[64];
@@ -254,29 +261,37 @@ static void home_names(struct homes *homes, int domid)
 	sprintf(homes->lib, "/libxl/%d", domid);
 }
 
-static void fill_home(struct conn *conn, uint32_t tx, const char *dom, int domid)
+static void fill_home(struct conn *conn, uint32_t tx, const char *dom,
+		      int domid)
 {
 	static const char *const nodes[][2] = {
-		{ "memory/static-max", "1048576" },
-		{ "memory/target", "1048576" },
-		{ "memory/videoram", "-1" },
-		{ "store/port", "1" },
-		{ "store/ring-ref", "4096" },
-		{ "console/port", "2" },
-		{ "console/ring-ref", "4095" },
-		{ "console/type", "xenconsoled" },
-		{ "console/limit", "1048576" },
-		{ "control/platform-feature-multiprocessor-suspend", "1" },
-		{ "cpu/0/availability", "online" },
-		{ "cpu/1/availability", "online" },
-		{ "cpu/2/availability", "online" },
-		{ "cpu/3/availability", "online" },
+		{"memory/static-max", "1048576"},
+		{"memory/target", "1048576"},
+		{"memory/videoram", "-1"},
+		{"store/port", "1"},
+		{"store/ring-ref", "4096"},
+		{"console/port", "2"},
+		{"console/ring-ref", "4095"},
+		{"console/type", "xenconsoled"},
+		{"console/limit", "1048576"},
+		{"control/platform-feature-multiprocessor-suspend", "1"},
+		{"cpu/0/availability", "online"},
+		{"cpu/1/availability", "online"},
+		{"cpu/2/availability", "online"},
+		{"cpu/3/availability", "online"},
 	};
 	static const char *const writable[] = {
-		"control/shutdown", "control/feature-poweroff",
-		"control/feature-reboot", "control/feature-suspend",
-		"control/sysrq", "device/suspend/event-channel",
-		"data", "drivers", "feature", "attr", "error",
+		"control/shutdown",
+		"control/feature-poweroff",
+		"control/feature-reboot",
+		"control/feature-suspend",
+		"control/sysrq",
+		"device/suspend/event-channel",
+		"data",
+		"drivers",
+		"feature",
+		"attr",
+		"error",
 	};
 	char path[160];
 	size_t i;
@@ -361,7 +376,8 @@ static void phase(struct bench *bench, const char *name,
 
 void scn_bulk(struct bench *bench)
 {
-	int n = bench_param(bench, "n", 50), base = bench_param(bench, "base", 100);
+	int n = bench_param(bench, "n", 50),
+	    base = bench_param(bench, "base", 100);
 	int others = bench_param(bench, "bg", 0), i;
 	struct conn *other = conn_connect(&bench->pool);
 	char path[64];

@@ -83,7 +83,8 @@ void scn_deepmk(struct bench *bench)
 	pairs(bench, issue_deepmk);
 }
 
-/* ---- listing -------------------------------------------------------------- */
+/* ---- listing --------------------------------------------------------------
+ */
 
 static uint64_t children;
 
@@ -176,7 +177,8 @@ void scn_dir(struct bench *bench)
 	conn_wait(bench->ctl);
 }
 
-/* ---- size ------------------------------------------------------------------ */
+/* ---- size ------------------------------------------------------------------
+ */
 
 void scn_populate(struct bench *bench)
 {

@@ -22,21 +22,21 @@ static const struct {
 	const char *name;
 	void (*run)(struct bench *bench);
 } scenarios[] = {
-	{ "read", scn_read },
-	{ "write", scn_write },
-	{ "getperms", scn_getperms },
-	{ "setperms", scn_setperms },
-	{ "lsleaf", scn_lsleaf },
-	{ "churn", scn_churn },
-	{ "mkrm", scn_mkrm },
-	{ "deepmk", scn_deepmk },
-	{ "dir", scn_dir },
-	{ "populate", scn_populate },
-	{ "depopulate", scn_depopulate },
-	{ "tx", scn_tx },
-	{ "fan", scn_fan },
-	{ "nomatch", scn_nomatch },
-	{ "bulk", scn_bulk },
+	{"read", scn_read},
+	{"write", scn_write},
+	{"getperms", scn_getperms},
+	{"setperms", scn_setperms},
+	{"lsleaf", scn_lsleaf},
+	{"churn", scn_churn},
+	{"mkrm", scn_mkrm},
+	{"deepmk", scn_deepmk},
+	{"dir", scn_dir},
+	{"populate", scn_populate},
+	{"depopulate", scn_depopulate},
+	{"tx", scn_tx},
+	{"fan", scn_fan},
+	{"nomatch", scn_nomatch},
+	{"bulk", scn_bulk},
 };
 
 #define SCENARIOS (sizeof(scenarios) / sizeof(*scenarios))
@@ -55,7 +55,7 @@ static void usage(void)
 
 int main(int argc, char **argv)
 {
-	static struct bench bench = { .label = "?" };
+	static struct bench bench = {.label = "?"};
 	const char *socket_path = NULL;
 	struct rlimit files;
 	size_t i;

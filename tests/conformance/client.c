@@ -47,7 +47,7 @@ static struct client *client_new(int fd)
 
 struct client *client_connect(const char *socket_path)
 {
-	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
 	int fd;
 
 	strncpy(addr.sun_path, socket_path, sizeof(addr.sun_path) - 1);
@@ -221,7 +221,7 @@ static bool receive(struct client *client)
 
 static void wait_for(struct client *client, short events, int ms)
 {
-	struct pollfd fd = { client->fd, client->guest ? POLLIN : events, 0 };
+	struct pollfd fd = {client->fd, client->guest ? POLLIN : events, 0};
 
 	if (poll(&fd, 1, ms < 0 ? 0 : ms) > 0 && client->guest)
 		guest_clear(client->guest);
@@ -320,7 +320,7 @@ bool client_request(struct client *client, uint32_t type, uint32_t id,
 	struct {
 		struct xsd_sockmsg hdr;
 		char body[2 * XENSTORE_PAYLOAD_MAX];
-	} msg = { { type, id, tx, len }, "" };
+	} msg = {{type, id, tx, len}, ""};
 
 	if (len > sizeof(msg.body))
 		return client_send(client, &msg.hdr, sizeof(msg.hdr)) &&

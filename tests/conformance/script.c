@@ -236,7 +236,7 @@ static void parse_token(struct parser *p)
 bool tokens_parse(struct tokens *tokens, const char *line,
 		  const struct vars *vars, const char **why)
 {
-	struct parser p = { line, vars, NULL, NULL };
+	struct parser p = {line, vars, NULL, NULL};
 
 	tokens->count = 0;
 	while (!p.why) {
@@ -367,7 +367,7 @@ struct script *script_load(const char *path)
 					       (script->count + 1) *
 						       sizeof(*script->line));
 			script->line[script->count++] =
-				(struct line){ first, more };
+				(struct line){first, more};
 		}
 		more = NULL;
 	}

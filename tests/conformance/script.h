@@ -41,8 +41,8 @@ const char *vars_get(const struct vars *vars, const char *name);
 #define TOKEN_SIZE 70000
 
 struct token {
-	bool text;   /* was quoted */
-	size_t len;  /* without the zero byte that is always behind it */
+	bool text;  /* was quoted */
+	size_t len; /* without the zero byte that is always behind it */
 	char *bytes;
 };
 

@@ -24,9 +24,9 @@ static int answers(const char *path)
 	struct {
 		struct xsd_sockmsg hdr;
 		char path[2];
-	} req = { { XS_DIRECTORY, 0, 0, 2 }, "/" };
-	struct sockaddr_un addr = { .sun_family = AF_UNIX };
-	struct timeval limit = { .tv_sec = 1 };
+	} req = {{XS_DIRECTORY, 0, 0, 2}, "/"};
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+	struct timeval limit = {.tv_sec = 1};
 	struct xsd_sockmsg hdr;
 	int fd, ok;
 
@@ -59,9 +59,9 @@ int main(int argc, char **argv)
 		const char *name;
 		uint32_t flags;
 	} change[] = {
-		{ "shutdown", FX_EXIST | FX_SHUTDOWN },
-		{ "dying", FX_EXIST | FX_DYING },
-		{ "gone", 0 },
+		{"shutdown", FX_EXIST | FX_SHUTDOWN},
+		{"dying", FX_EXIST | FX_DYING},
+		{"gone", 0},
 	};
 	struct fx_state *st;
 	unsigned int domid, i;

@@ -62,7 +62,7 @@ peer_can() {
 	floor) bin=$BUILD/tests/bench/floor ;;
 	*) PEER_WHY="no such daemon: $1"; return 1 ;;
 	esac
-	[ -x "$bin" ] || { PEER_WHY="no $bin"; return 1; }
+	[ -f "$bin" ] && [ -x "$bin" ] || { PEER_WHY="no $bin"; return 1; }
 	case ${1%%.*} in
 	ours | floor) return 0 ;;
 	esac
