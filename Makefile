@@ -192,9 +192,12 @@ store_SRC += watch
 io_SRC :=
 io_SRC += loop
 io_SRC += frame
+io_SRC += listener
 io_SRC += sock
 io_SRC += conn
 io_SRC += ring
+io_SRC += page
+io_SRC += xenport_vmm
 ifneq ($(have_xen),)
 io_SRC += xenport_xen
 io_SRC += $(if $(have_xenmanage),domlist_manage,domlist_ctrl)
@@ -269,6 +272,7 @@ unit_TESTS += frame
 unit_TESTS += sock
 unit_TESTS += conn
 unit_TESTS += ring
+unit_TESTS += vmm
 
 
 ifneq ($(have_xen),)
@@ -378,7 +382,8 @@ check_TOOLS := $(peers_BIN) $(conformance_BIN) $(libtest_BIN) \
 	$(if $(SAN),,$(libtest_DIR)/library_stress.tsan)
 
 # What unit tests share; linked where it is used.
-harness_OBJ := $(BUILD)/tests/harness/harness.o $(BUILD)/tests/guest/gring.o
+harness_OBJ := $(BUILD)/tests/harness/harness.o $(BUILD)/tests/guest/gring.o \
+	$(BUILD)/tests/guest/vmm.o
 $(BUILD)/tests/harness.a: $(harness_OBJ)
 	@rm -f $@
 	$(Q)$(AR) rcs $@ $^

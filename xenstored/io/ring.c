@@ -557,6 +557,8 @@ int ring_adopt(TALLOC_CTX *ctx, struct xenport *port, uint16_t domid,
 		talloc_free(ring);
 		return err;
 	}
+	/* A port that a predecessor had read from is still masked. */
+	port->ops->unmask(port, &ring->channel);
 	ring_begin(ring, true);
 	*out = &ring->transport;
 	return 0;

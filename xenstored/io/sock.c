@@ -2,31 +2,18 @@
 #include "io/sock.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <libgen.h>
-#include <string.h>
-#include <sys/file.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/list.h"
-#include "base/log.h"
-
-#define BACKLOG 4096
-#define ACCEPTS_PER_PASS 64
-#define RETRY_MS 1000
+#include "io/listener.h"
 
 struct sock_listener {
-	int fd;
+	struct listener *listener;
 	struct loop *loop;
-	struct loop_fd *watch;
-	struct loop_timer *retry;	/* armed: accepting pauses */
 	struct list clients;		/* struct sock */
 	void (*accepted)(void *arg, struct transport *transport);
 	void *arg;
-	bool complained;
 };
 
 struct sock {
@@ -154,8 +141,6 @@ static const struct transport_ops sock_ops = {
 	.fd = sock_fd,
 };
 
-static void sock_listener_go(void *arg);
-
 static int sock_free(struct sock *sock)
 {
 	struct sock_listener *listener = sock->listener;
@@ -165,8 +150,8 @@ static int sock_free(struct sock *sock)
 	TALLOC_FREE(sock->watch);
 	close(sock->fd);
 	list_del(&sock->in_clients);
-	if (listener && loop_timer_armed(listener->retry))
-		sock_listener_go(listener);
+	if (listener)
+		listener_retry(listener->listener);
 	return 0;
 }
 
@@ -196,32 +181,9 @@ int sock_new(TALLOC_CTX *ctx, struct loop *loop, int fd, struct transport **out)
 
 /* ---- the listener -------------------------------------------------------- */
 
-static void sock_listener_go(void *arg)
+static void sock_listener_took(void *arg, int fd)
 {
 	struct sock_listener *listener = arg;
-
-	loop_timer_cancel(listener->retry);
-	loop_fd_want(listener->watch, LOOP_READ);
-}
-
-/* What is waiting stays in the backlog meanwhile. */
-static void sock_listener_pause(struct sock_listener *listener, int err)
-{
-	if (!listener->complained)
-		log_error("cannot accept clients for now: %s", strerror(err));
-	listener->complained = true;
-	loop_fd_want(listener->watch, 0);
-	loop_timer_set(listener->retry, RETRY_MS);
-}
-
-static bool is_shortage(int err)
-{
-	return err == EMFILE || err == ENFILE || err == ENOMEM ||
-	       err == ENOBUFS;
-}
-
-static void sock_listener_take(struct sock_listener *listener, int fd)
-{
 	struct transport *transport;
 	struct sock *sock;
 
@@ -234,29 +196,6 @@ static void sock_listener_take(struct sock_listener *listener, int fd)
 	listener->accepted(listener->arg, transport);
 }
 
-static void sock_listener_ready(void *arg, unsigned int events)
-{
-	struct sock_listener *listener = arg;
-
-	(void)events;
-	for (int i = 0; i < ACCEPTS_PER_PASS; i++) {
-		int fd = accept4(listener->fd, NULL, NULL,
-				 SOCK_CLOEXEC | SOCK_NONBLOCK);
-
-		if (fd < 0) {
-			if (is_shortage(errno))
-				sock_listener_pause(listener, errno);
-			else if (errno == ECONNABORTED || errno == EINTR)
-				continue;
-			return;
-		}
-		if (listener->complained)
-			log_info("accepting clients again");
-		listener->complained = false;
-		sock_listener_take(listener, fd);
-	}
-}
-
 static int sock_listener_free(struct sock_listener *listener)
 {
 	struct sock *sock, *tmp;
@@ -265,8 +204,6 @@ static int sock_listener_free(struct sock_listener *listener)
 		sock->listener = NULL;
 		list_del(&sock->in_clients);
 	}
-	TALLOC_FREE(listener->watch);
-	close(listener->fd);
 	return 0;
 }
 
@@ -282,20 +219,13 @@ int sock_adopt_listener(TALLOC_CTX *ctx, struct loop *loop, int fd,
 		close(fd);
 		return -ENOMEM;
 	}
-	listener->fd = fd;
 	listener->loop = loop;
 	listener->accepted = accepted;
 	listener->arg = arg;
 	list_init(&listener->clients);
 	talloc_set_destructor(listener, sock_listener_free);
-	err = fcntl(fd, F_SETFL, O_NONBLOCK) < 0 ? -errno : 0;
-	if (!err)
-		err = loop_timer_new(listener, loop, sock_listener_go, listener,
-				     &listener->retry);
-	if (!err)
-		err = loop_fd_new(listener, loop, fd, LOOP_READ,
-				  sock_listener_ready, listener,
-				  &listener->watch);
+	err = listener_new(listener, loop, fd, sock_listener_took, listener,
+			   &listener->listener);
 	if (err) {
 		talloc_free(listener);
 		return err;
@@ -304,99 +234,13 @@ int sock_adopt_listener(TALLOC_CTX *ctx, struct loop *loop, int fd,
 	return 0;
 }
 
-/* Does somebody listen there? A full backlog is somebody, too. */
-static int probe(int fd, const struct sockaddr_un *addr)
-{
-	struct stat st;
-
-	if (lstat(addr->sun_path, &st) < 0)
-		return errno == ENOENT ? 0 : -errno;
-	if (!S_ISSOCK(st.st_mode))
-		return -ENOTSOCK;
-	if (!connect(fd, (const struct sockaddr *)addr, sizeof(*addr)) ||
-	    errno == EAGAIN)
-		return -EADDRINUSE;
-	if (errno == ECONNREFUSED)
-		return unlink(addr->sun_path) < 0 ? -errno : 0;
-	return errno == ENOENT ? 0 : -errno;
-}
-
-static int stream_socket(void)
-{
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-
-	return fd < 0 ? -errno : fd;
-}
-
-static int bind_0600(int fd, const struct sockaddr_un *addr)
-{
-	mode_t mask = umask(0177);
-	int err = 0;
-
-	if (bind(fd, (const struct sockaddr *)addr, sizeof(*addr)) < 0 ||
-	    listen(fd, BACKLOG) < 0)
-		err = -errno;
-	umask(mask);
-	return err;
-}
-
-static int listen_at(const struct sockaddr_un *addr, int *out)
-{
-	int test = stream_socket(), fd, err;
-
-	if (test < 0)
-		return test;
-	err = probe(test, addr);
-	close(test);
-	if (err)
-		return err;
-	fd = stream_socket();
-	if (fd < 0)
-		return fd;
-	err = bind_0600(fd, addr);
-	if (err) {
-		close(fd);
-		return err;
-	}
-	*out = fd;
-	return 0;
-}
-
-/* The directory, locked: two daemons that find a stale file at once must not
- * unlink each other's fresh one. */
-static int lock_dir_of(const char *path)
-{
-	char copy[sizeof(((struct sockaddr_un *)0)->sun_path)];
-	int fd;
-
-	strcpy(copy, path);
-	fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	if (flock(fd, LOCK_EX) < 0) {
-		int err = -errno;
-
-		close(fd);
-		return err;
-	}
-	return fd;
-}
-
 int sock_listen(TALLOC_CTX *ctx, struct loop *loop, const char *path,
 		void (*accepted)(void *arg, struct transport *transport),
 		void *arg, struct sock_listener **out)
 {
-	struct sockaddr_un addr = { .sun_family = AF_UNIX };
-	int dir, fd, err;
+	int fd, err;
 
-	if (strlen(path) >= sizeof(addr.sun_path))
-		return -ENAMETOOLONG;
-	strcpy(addr.sun_path, path);
-	dir = lock_dir_of(path);
-	if (dir < 0)
-		return dir;
-	err = listen_at(&addr, &fd);
-	close(dir);
+	err = listener_bind(path, SOCK_STREAM, &fd);
 	if (err)
 		return err;
 	return sock_adopt_listener(ctx, loop, fd, accepted, arg, out);
@@ -404,5 +248,5 @@ int sock_listen(TALLOC_CTX *ctx, struct loop *loop, const char *path,
 
 int sock_listener_fd(const struct sock_listener *listener)
 {
-	return listener->fd;
+	return listener_fd(listener->listener);
 }

@@ -2,12 +2,8 @@
 /*
  * Stream sockets: the listener and the transport of one accepted client.
  *
- * The socket file has mode 0600 and a backlog that survives a burst of
- * non-blocking connects. A path that a living daemon serves is refused
- * (EADDRINUSE), a stale one is replaced. Running out of descriptors is
- * survived: accepting pauses, is logged once, and goes on when a client has
- * gone or after a second. The file stays when the listener is freed, for a
- * successor may listen on.
+ * The listener is as in listener.h; it also goes on accepting when a client has
+ * gone.
  */
 #ifndef IO_SOCK_H
 #define IO_SOCK_H
@@ -19,11 +15,7 @@
 
 struct sock_listener;
 
-/*
- * accepted() takes over the transport.
- * -EADDRINUSE: a living daemon serves the path. -ENAMETOOLONG: no room for it
- * in a socket address. -ENOTSOCK: some other file has that name.
- */
+/* accepted() takes over the transport. Errors as listener_bind(). */
 int sock_listen(TALLOC_CTX *ctx, struct loop *loop, const char *path,
 		void (*accepted)(void *arg, struct transport *transport),
 		void *arg, struct sock_listener **out);

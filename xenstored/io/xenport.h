@@ -70,7 +70,7 @@ struct xenport_ops {
 			struct xenstore_domain_interface **page,
 			uint32_t *remote);
 	/* Descriptors that a successor needs; returns how many, fills in up
-	 * to n. */
+	 * to n. The first is what its ..._new() takes. */
 	size_t (*descriptors)(const struct xenport *port, int *fds, size_t n);
 	/* Before a successor takes over: give up the VIRQ and the like. */
 	void (*retire)(struct xenport *port);
@@ -93,7 +93,8 @@ struct xenport {
 int xenport_xen_new(TALLOC_CTX *ctx, struct loop *loop, int fd,
 		    struct xenport **out);
 /* Listens on a socket for VMMs; `path` is <rundir>/vmm by default. `fd` >= 0:
- * an inherited listener. */
+ * inherited, the first of descriptors(), which tells what the others are.
+ * Errors as listener_bind(). */
 int xenport_vmm_new(TALLOC_CTX *ctx, struct loop *loop, const char *path,
 		    int fd, struct xenport **out);
 
