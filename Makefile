@@ -297,6 +297,7 @@ check_SCRIPTS += tests/integration/sockets.sh
 check_SCRIPTS += tests/integration/tools.sh
 check_SCRIPTS += tests/integration/completion.py
 check_SCRIPTS += tests/integration/install.sh
+check_SCRIPTS += tests/integration/consumers.sh
 
 # The library, against daemons and against a server that misbehaves.
 libtest_DIR := $(BUILD)/tests/integration
@@ -376,9 +377,19 @@ $(BUILD)/tests/bench/floor: %: %.o $(BUILD)/tests/peers/fxstate.o
 	$(call say,LD,$@)
 	$(Q)$(LINK)
 
+# Hypercalls for Debian's toolstack programs, preloaded into them.
+ifneq ($(have_xen),)
+fakecall_LIB := $(BUILD)/tests/integration/fakecall.so
+endif
+$(BUILD)/tests/integration/fakecall.so: tests/integration/fakecall.c
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(CC) -D_GNU_SOURCE $(CPPFLAGS) -std=gnu11 $(warn) $(CFLAGS) \
+		-fPIC -shared -o $@ $<
+
 unit_BIN := $(unit_TESTS:%=$(BUILD)/tests/unit/test_%)
 check_BIN := $(unit_BIN) $(libtest_ALONE)
-check_TOOLS := $(peers_BIN) $(conformance_BIN) $(libtest_BIN) \
+check_TOOLS := $(peers_BIN) $(conformance_BIN) $(libtest_BIN) $(fakecall_LIB) \
 	$(if $(SAN),,$(libtest_DIR)/library_stress.tsan)
 
 # What unit tests share; linked where it is used.
