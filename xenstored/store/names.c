@@ -27,23 +27,15 @@ uint64_t names_prefix(const char *name, size_t len)
 static int compare_node(struct key *key, const struct slots_vec *slots,
 			uint32_t slot)
 {
-	struct blob name = node_name(slots_get(slots, slot));
-	int order = memcmp(key->name, name.data,
-			   key->len < name.len ? key->len : name.len);
+	const struct node *node = slots_get(slots, slot);
+	size_t len = node->obj.name_len;
+	int order = memcmp(key->name, node->bytes,
+			   key->len < len ? key->len : len);
 
 	key->compared++;
 	if (order)
 		return order;
-	return key->len < name.len ? -1 : key->len > name.len;
-}
-
-static int compare(struct key *key, const struct slots_vec *slots,
-		   uint64_t prefix, uint32_t slot)
-{
-	if (key->prefix != prefix)
-		return key->prefix < prefix ? -1 : 1;
-
-	return compare_node(key, slots, slot);
+	return key->len < len ? -1 : key->len > len;
 }
 
 static uint32_t least_slot(const struct names *n, unsigned int level)
@@ -54,6 +46,17 @@ static uint32_t least_slot(const struct names *n, unsigned int level)
 	return n->slot[0];
 }
 
+/* Compares with entry i: the least name below it on an inner level. */
+static int compare(struct key *key, const struct slots_vec *slots,
+		   const struct names *n, unsigned int level, unsigned int i)
+{
+	if (key->prefix != n->prefix[i])
+		return key->prefix < n->prefix[i] ? -1 : 1;
+
+	return compare_node(key, slots, level ? least_slot(n->sub[i], level - 1) :
+						n->slot[i]);
+}
+
 /* The last part whose names may include the key (I2). */
 static unsigned int search_inner(struct key *key, const struct slots_vec *slots,
 				 const struct names *n, unsigned int level)
@@ -62,8 +65,7 @@ static unsigned int search_inner(struct key *key, const struct slots_vec *slots,
 
 	while (high - low > 1) {
 		mid = (low + high) / 2;
-		if (compare(key, slots, n->prefix[mid],
-			    least_slot(n->sub[mid], level - 1)) < 0)
+		if (compare(key, slots, n, level, mid) < 0)
 			high = mid;
 		else
 			low = mid;
@@ -82,7 +84,7 @@ static unsigned int search_leaf(struct key *key, const struct slots_vec *slots,
 	*found = false;
 	while (low < high) {
 		mid = (low + high) / 2;
-		order = compare(key, slots, n->prefix[mid], n->slot[mid]);
+		order = compare(key, slots, n, 0, mid);
 		if (order <= 0)
 			high = mid;
 		else

@@ -14,7 +14,7 @@
  *     counted before; it cannot fail.
  *
  * Objects are not merged when they lose entries: kids.c builds a map anew when
- * half of its slots are holes, which bounds their number.
+ * most of its slots are holes, which bounds their number.
  */
 #ifndef STORE_NAMES_H
 #define STORE_NAMES_H

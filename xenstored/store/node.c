@@ -58,10 +58,11 @@ void *nodes_alloc(struct nodes *nodes, enum obj_kind kind, size_t size)
 {
 	struct obj *obj = slab_alloc(nodes->slabs, size);
 
-	while (!obj && nodes_reap(nodes, 1024))
+	if (!obj) {
+		while (nodes_reap(nodes, 1024))
+			;
 		obj = slab_alloc(nodes->slabs, size);
-	if (!obj)
-		obj = slab_alloc(nodes->slabs, size);
+	}
 	if (!obj)
 		return NULL;
 

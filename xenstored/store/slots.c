@@ -25,31 +25,33 @@ struct node *slots_get(const struct slots_vec *vec, uint32_t slot)
 	return s ? s->kid[index_at(slot, 0)] : NULL;
 }
 
-struct node *slots_next(const struct slots_vec *vec, uint32_t *slot)
+struct node *slots_in_part(const struct slots_vec *vec, uint32_t *slot)
 {
-	const struct slots *s;
-	unsigned int level, i;
-	uint64_t at = *slot;
+	const struct slots *s = vec->top;
+	unsigned int level = vec->height;
 
-	while (at < vec->end) {
-		s = vec->top;
-		level = vec->height;
-		while (s && --level)
-			s = s->sub[index_at((uint32_t)at, level)];
-		if (!s) {
-			/* nothing in this part: on to the next */
-			at = (at | (span(level) - 1)) + 1;
-			continue;
-		}
-		for (i = index_at((uint32_t)at, 0); i < SLOTS_WIDTH; i++, at++) {
-			if (!s->kid[i])
-				continue;
-			*slot = (uint32_t)at;
-			return s->kid[i];
-		}
+	while (s && --level)
+		s = s->sub[index_at(*slot, level)];
+	if (!s) {
+		*slot = (uint32_t)((*slot | (span(level) - 1)) + 1);
+		return NULL;
 	}
+	do {
+		if (s->kid[index_at(*slot, 0)])
+			return s->kid[index_at(*slot, 0)];
+	} while (index_at(++*slot, 0));
 
 	return NULL;
+}
+
+struct node *slots_next(const struct slots_vec *vec, uint32_t *slot)
+{
+	struct node *kid = NULL;
+
+	while (!kid && *slot < vec->end)
+		kid = slots_in_part(vec, slot);
+
+	return kid;
 }
 
 uint32_t slots_at(const struct slots_vec *vec, size_t offset)

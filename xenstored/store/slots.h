@@ -42,6 +42,9 @@ struct slots_vec {
 struct node *slots_get(const struct slots_vec *vec, uint32_t slot);
 /* The first node at or behind *slot, which becomes its slot; NULL: none. */
 struct node *slots_next(const struct slots_vec *vec, uint32_t *slot);
+/* The same within a leaf: NULL: none, and *slot is where the next part begins.
+ * The slot must be below vec->end. */
+struct node *slots_in_part(const struct slots_vec *vec, uint32_t *slot);
 /* A slot: the first node at or behind it is the first one whose name begins at
  * or behind this byte of the list. */
 uint32_t slots_at(const struct slots_vec *vec, size_t offset);
