@@ -67,14 +67,18 @@ static size_t name_of(unsigned int id, char *name)
 	return (size_t)sprintf(name, form[id % 5], id);
 }
 
+static struct blob text(const char *s)
+{
+	return (struct blob){ s, strlen(s) };
+}
+
 static int add(struct fixture *f, unsigned int id)
 {
 	char path[60] = "/d/";
 
 	name_of(id, path + 3);
 	return tree_create(f->nodes, &f->root, path, f->perms,
-			   (struct blob){ "0123456789abcdef", 16 },
-			   ++f->generation, NULL);
+			   text("0123456789abcdef"), ++f->generation, NULL);
 }
 
 static int del(struct fixture *f, unsigned int id)
@@ -96,8 +100,7 @@ static int touch(struct fixture *f, unsigned int id, const char *value)
 
 	name_of(id, path + 3);
 	return tree_set_value(f->nodes, &f->root, path,
-			      (struct blob){ value, strlen(value) },
-			      ++f->generation);
+			      text(value), ++f->generation);
 }
 
 static struct node *find(const struct node *root, unsigned int id)
@@ -108,13 +111,21 @@ static struct node *find(const struct node *root, unsigned int id)
 	return node_kid(dir(root), name, len);
 }
 
-/* The model: the ids that exist, in order of creation. */
+/* The model: the ids that exist, in order of creation, and their values. */
 #define IDS 3000
 
 struct model {
 	unsigned int n, id[IDS];
 	bool has[IDS];
+	char value[IDS][64];
 };
+
+static void model_add(struct model *m, unsigned int id)
+{
+	m->has[id] = true;
+	m->id[m->n++] = id;
+	strcpy(m->value[id], "0123456789abcdef");
+}
 
 static void model_del(struct model *m, unsigned int id)
 {
@@ -150,6 +161,10 @@ static void assert_is(const struct node *root, const struct model *m)
 		assert_ptr_equal(find(root, m->id[i]), kid);
 		assert_int_equal(node_name(kid).len, n);
 		assert_memory_equal(node_name(kid).data, name, n);
+		n = strlen(m->value[m->id[i]]);
+		assert_int_equal(node_value(kid).len, n);
+		assert_memory_equal(node_value(kid).data, m->value[m->id[i]], n);
+		n = node_name(kid).len;
 		order = node_kid_order(d, name, n);
 		assert_true(order > last);
 		last = order;
@@ -191,20 +206,23 @@ static struct model *model_copy(const struct model *m)
 static void random_edit(struct fixture *f, struct model *m, bool grow)
 {
 	unsigned int id = (unsigned int)rand() % IDS;
+	char *value;
 
 	/* Now and then twice as many attempts into the wanted direction. */
 	if (m->has[id] == grow)
 		id = (unsigned int)rand() % IDS;
 	if (m->has[id] && rand() % 3 == 0) {
-		assert_int_equal(touch(f, id, rand() % 2 ? "" : "longer value "
-				       "that needs another size of a node"), 0);
+		value = m->value[id];
+		snprintf(value, sizeof(m->value[id]), "%0*u",
+			 rand() % 4 ? 16 : rand() % 60,
+			 (unsigned int)f->generation);
+		assert_int_equal(touch(f, id, value), 0);
 	} else if (m->has[id]) {
 		assert_int_equal(del(f, id), 0);
 		model_del(m, id);
 	} else {
 		assert_int_equal(add(f, id), 0);
-		m->has[id] = true;
-		m->id[m->n++] = id;
+		model_add(m, id);
 	}
 }
 
@@ -271,13 +289,12 @@ static void sorted_names_keep_the_index_small(void **state)
 			unsigned int id = 5 * (round % 2 ? IDS / 5 - 1 - i : i);
 
 			assert_int_equal(add(f, id), 0);
-			m.has[id] = true;
-			m.id[m.n++] = id;
+			model_add(&m, id);
 		}
 		assert_is(f->root, &m);
 		reap(f);
 		bytes = nodes_bytes(f->nodes) / m.n;
-		assert_in_range(bytes, 64, 130);
+		assert_in_range(bytes, 64, round % 2 ? 110 : 95);
 		while (m.n) {
 			i = m.id[round / 2 ? 0 : m.n - 1];
 			assert_int_equal(del(f, i), 0);
@@ -286,6 +303,54 @@ static void sorted_names_keep_the_index_small(void **state)
 				assert_is(f->root, &m);
 		}
 	}
+}
+
+static size_t bytes_of_directory(struct fixture *f)
+{
+	reap(f);
+	return nodes_bytes(f->nodes);
+}
+
+/* V2: however many slots and names there were, what is left is what counts. */
+static void a_directory_shrinks_with_its_children(void **state)
+{
+	struct fixture *f = *state;
+	size_t small, all;
+	unsigned int i;
+
+	for (i = 0; i < 3; i++)
+		add(f, i);
+	small = bytes_of_directory(f);
+	for (; i < 3000; i++)
+		add(f, i);
+	all = bytes_of_directory(f);
+	for (i = 3; i < 2003; i++)
+		del(f, i);
+	assert_in_range(bytes_of_directory(f), 0, all * 38 / 100);
+	for (; i < 3000; i++)
+		del(f, i);
+	assert_in_range(bytes_of_directory(f), small, small + 64);
+}
+
+static void coming_and_going_does_not_use_up_slots(void **state)
+{
+	struct fixture *f = *state;
+	unsigned int i;
+	char name[60];
+	size_t n;
+
+	for (i = 0; i < 100; i++)
+		add(f, i);
+	n = bytes_of_directory(f);
+	for (; i < 20000; i++) {
+		add(f, i);
+		del(f, i - 50);
+		nodes_reap(f->nodes, 100);
+	}
+	assert_in_range(bytes_of_directory(f), 0, 3 * n);
+	assert_int_equal(node_kids(dir(f->root)), 100);
+	n = name_of(i - 1, name);
+	assert_in_range(node_kid_order(dir(f->root), name, n), 0, 500);
 }
 
 /* K1, R1: whichever allocation fails, the directory is as it was. */
@@ -326,8 +391,7 @@ static void an_edit_without_memory_changes_nothing(void **state)
 		if (m.has[id]) {
 			model_del(&m, id);
 		} else {
-			m.has[id] = true;
-			m.id[m.n++] = id;
+			model_add(&m, id);
 		}
 	}
 	assert_is(f->root, &m);
@@ -485,8 +549,7 @@ static void a_node_takes_less_than_200_bytes(void **state)
 		sprintf(path, "/d/%u/%u/%u", i / 10000, i / 100 % 100, i % 100);
 		assert_int_equal(
 			tree_create(f->nodes, &f->root, path, f->perms,
-				    (struct blob){ "0123456789abcdef", 16 },
-				    1, NULL), 0);
+				    text("0123456789abcdef"), 1, NULL), 0);
 	}
 	assert_in_range(nodes_mapped(f->nodes), 0, 200 * 100000);
 }
@@ -523,6 +586,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(random_histories_agree_with_a_model),
 		TEST(sorted_names_keep_the_index_small),
+		TEST(a_directory_shrinks_with_its_children),
+		TEST(coming_and_going_does_not_use_up_slots),
 		TEST(an_edit_without_memory_changes_nothing),
 		TEST(same_names_in_another_order_are_not_the_same),
 		TEST(cost_does_not_grow_with_siblings),

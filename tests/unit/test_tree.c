@@ -636,6 +636,67 @@ static void a_walk_may_skip_subtrees(void **state)
 	talloc_free(walk);
 }
 
+static void a_tree_without_memory_is_not_made(void **state)
+{
+	struct fixture *f = *state;
+	struct node *root = NULL;
+	unsigned int n;
+
+	for (n = 0; n < 3; n++) {
+		nodes_fail_after(f->nodes, n);
+		assert_int_equal(tree_new(f->nodes, f->perms, 1, &root),
+				 -ENOMEM);
+		assert_null(root);
+	}
+	nodes_fail_after(f->nodes, UINT64_MAX);
+}
+
+static void a_walk_without_memory_goes_on_later(void **state)
+{
+	struct fixture *f = *state;
+	char path[2 * 40 + 1];
+	TALLOC_CTX *ctx = talloc_new(f->ctx);
+	struct tree_walk *walk;
+	unsigned int i, n = 0, refused = 0;
+	struct node *node;
+	const char *p;
+	int err;
+
+	for (i = 0; i < 40; i++)
+		memcpy(path + 2 * i, "/a", 3);
+	create(f, path, "");
+	talloc_set_memlimit(ctx, 5000);
+	assert_int_equal(tree_walk_new(ctx, f->root, "", &walk), 0);
+	while ((err = tree_walk_next(walk, &node, &p)) != ENOENT) {
+		if (!err) {
+			n++;
+			continue;
+		}
+		assert_int_equal(err, -ENOMEM);
+		refused++;
+		talloc_set_memlimit(ctx, 50000);
+	}
+	assert_int_equal(refused, 1);
+	assert_int_equal(n, 41);
+	talloc_free(ctx);
+}
+
+/* Memory that nobody holds any more is given back before an edit fails. */
+static void what_is_dead_is_reaped_in_need(void **state)
+{
+	struct fixture *f = *state;
+	struct node *snapshot;
+
+	create(f, "/a/b/c", "");
+	snapshot = node_ref(f->root);
+	create(f, "/a/b/d", "");
+	node_unref(snapshot);
+	nodes_fail_after(f->nodes, 0);
+	assert_int_equal(create(f, "/x", ""), -ENOMEM);
+	nodes_fail_after(f->nodes, UINT64_MAX);
+	assert_false(nodes_reap(f->nodes, 0));
+}
+
 /* R4, XSA-418: the deepest path that there is, with a small stack. */
 static void *go_deep(void *arg)
 {
@@ -696,6 +757,9 @@ int main(void)
 		TEST(histories_of_small_directories_agree_with_a_model),
 		TEST(histories_of_large_directories_agree_with_a_model),
 		TEST(an_edit_without_memory_changes_nothing),
+		TEST(a_tree_without_memory_is_not_made),
+		TEST(a_walk_without_memory_goes_on_later),
+		TEST(what_is_dead_is_reaped_in_need),
 		TEST(paging_begins_at_whole_names),
 		TEST(a_walk_may_skip_subtrees),
 		TEST(depth_costs_no_stack),

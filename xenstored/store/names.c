@@ -364,13 +364,6 @@ void names_remove(struct names_map *map, struct names_place *place,
 	if (level)
 		obj_unref(n->sub[place->i[level]]);
 	cut(n, level, place->i[level]);
-
-	while (map->height > 1 && map->top->obj.n == 1) {
-		n = map->top;
-		map->top = obj_ref(n->sub[0]);
-		map->height--;
-		obj_unref(n);
-	}
 }
 
 void names_drop(struct obj *obj)

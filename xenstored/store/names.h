@@ -13,7 +13,7 @@
  * I3  An edit takes all objects that it needs from the spares that were
  *     counted before; it cannot fail.
  *
- * Objects are not merged when they lose entries: kids.c builds a map anew when
+ * Objects are not merged when they lose entries, nor does the height shrink: kids.c builds a map anew when
  * most of its slots are holes, which bounds their number.
  */
 #ifndef STORE_NAMES_H

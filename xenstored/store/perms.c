@@ -252,7 +252,6 @@ static void drop_entry(struct perms *perms, uint32_t i)
 	list_del(&m[i].link);
 	for (; i + 1 < perms->count; i++) {
 		perms->list[i] = perms->list[i + 1];
-		m[i].perms = perms;
 		list_insert_before(&m[i + 1].link, &m[i].link);
 		list_del(&m[i + 1].link);
 	}
