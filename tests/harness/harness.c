@@ -7,8 +7,6 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include <talloc.h>
-
 /* Of the test that runs. */
 static const struct harness_case *current;
 static struct harness_mark before;
@@ -99,4 +97,12 @@ int harness_teardown(void **state)
 	int err = current->teardown ? current->teardown(state) : 0;
 
 	return harness_leaks(&before) ? -1 : err;
+}
+
+void harness_talloc_limit(TALLOC_CTX *ctx, size_t bytes)
+{
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
+	assert_int_equal(talloc_set_memlimit(ctx, bytes), 0);
+#pragma GCC diagnostic pop
 }

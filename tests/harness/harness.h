@@ -22,6 +22,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <talloc.h>
 
 struct harness_case {
 	CMFixtureFunction setup;
@@ -46,5 +47,9 @@ struct harness_mark {
 void harness_mark(struct harness_mark *mark);
 /* Is more held than at the mark? Then says what on stderr. */
 bool harness_leaks(const struct harness_mark *mark);
+
+/* The failing allocator: from now on `ctx` and all below it may hold so many
+ * bytes, headers included; 0: no limit again. */
+void harness_talloc_limit(TALLOC_CTX *ctx, size_t bytes);
 
 #endif

@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
-#include <talloc.h>
 #include <unistd.h>
 
 static int setup_byte(void **state)
@@ -129,6 +128,19 @@ static void a_forgetful_teardown_fails_the_test(void **state)
 	assert_true(fails(&t));
 }
 
+static void talloc_fails_at_its_limit(void **state)
+{
+	TALLOC_CTX *ctx = talloc_new(NULL);
+
+	(void)state;
+	harness_talloc_limit(ctx, 1000);
+	assert_non_null(talloc_size(ctx, 500));
+	assert_null(talloc_size(ctx, 500));
+	harness_talloc_limit(ctx, 0);
+	assert_non_null(talloc_size(ctx, 500));
+	talloc_free(ctx);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -136,6 +148,7 @@ int main(void)
 		HARNESS_TEST(a_leaked_descriptor_fails_the_test, NULL, NULL),
 		HARNESS_TEST(a_leaked_talloc_byte_fails_the_test, NULL, NULL),
 		HARNESS_TEST(a_forgetful_teardown_fails_the_test, NULL, NULL),
+		HARNESS_TEST(talloc_fails_at_its_limit, NULL, NULL),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -665,7 +665,7 @@ static void a_walk_without_memory_goes_on_later(void **state)
 	for (i = 0; i < 40; i++)
 		memcpy(path + 2 * i, "/a", 3);
 	create(f, path, "");
-	talloc_set_memlimit(ctx, 5000);
+	harness_talloc_limit(ctx, 4200);
 	assert_int_equal(tree_walk_new(ctx, f->root, "", &walk), 0);
 	while ((err = tree_walk_next(walk, &node, &p)) != ENOENT) {
 		if (!err) {
@@ -674,7 +674,7 @@ static void a_walk_without_memory_goes_on_later(void **state)
 		}
 		assert_int_equal(err, -ENOMEM);
 		refused++;
-		talloc_set_memlimit(ctx, 50000);
+		harness_talloc_limit(ctx, 50000);
 	}
 	assert_int_equal(refused, 1);
 	assert_int_equal(n, 41);
