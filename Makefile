@@ -226,8 +226,7 @@ xenstored_LIBS += -lxenevtchn -lxengnttab \
 endif
 
 $(xenstored_OBJ) $(BUILD)/obj/xenstored/main.o: EXTRA_CPPFLAGS = -Ixenstored \
-	$(if $(have_xen),-DHAVE_XEN) \
-	$(if $(wildcard xenstored/io/xenport_vmm.c),-DHAVE_VMM)
+	$(if $(have_xen),-DHAVE_XEN)
 
 # Everything but main(), so that unit tests link what they need of it.
 $(BUILD)/xenstored.a: $(xenstored_OBJ)

@@ -250,10 +250,8 @@ static int server_start_port(struct server *server)
 #endif
 	if (options->port == SERVER_PORT_XEN)
 		return server_say(err, "cannot talk to Xen", NULL);
-#ifdef HAVE_VMM
 	err = xenport_vmm_new(server, server->loop, options->vmm_socket, -1,
 			      &server->port);
-#endif
 	return err ? server_say(err, "cannot serve VMMs at",
 				options->vmm_socket) :
 		     0;

@@ -129,6 +129,40 @@ static void a_freed_ledger_is_not_found_any_more(void **state)
 	assert_null(ledgers_find(all, 5));
 }
 
+static void a_ledger_may_outlive_the_table(void **state)
+{
+	scoped_talloc TALLOC_CTX *ctx = talloc_new(NULL);
+	struct ledger *ledger = ledger_with(ctx, false, 2);
+	struct ledgers *all;
+
+	(void)state;
+	assert_int_equal(ledgers_new(ctx, &all), 0);
+	assert_int_equal(ledgers_add(all, ledger), 0);
+	talloc_free(all);
+	ledger_charge(ledger, QUOTA_WATCHES, 1);
+	talloc_free(ledger);
+}
+
+static void the_largest_figures_outlive_their_ledgers(void **state)
+{
+	scoped_talloc TALLOC_CTX *ctx = talloc_new(NULL);
+	struct ledger *ledger = ledger_with(ctx, false, 20);
+	struct ledgers *all;
+
+	(void)state;
+	assert_int_equal(ledgers_new(ctx, &all), 0);
+	assert_int_equal(ledgers_add(all, ledger), 0);
+	ledger_charge(ledger, QUOTA_WATCHES, 7);
+	ledger_refund(ledger, QUOTA_WATCHES, 5);
+	talloc_free(ledger);
+	assert_int_equal(ledgers_max(all, QUOTA_WATCHES), 7);
+	ledger = ledger_with(ctx, false, 20);
+	assert_int_equal(ledgers_add(all, ledger), 0);
+	ledger_charge(ledger, QUOTA_WATCHES, 3);
+	ledgers_reset_max(all);
+	assert_int_equal(ledgers_max(all, QUOTA_WATCHES), 3);
+}
+
 static void names_are_found_also_the_old_one(void **state)
 {
 	enum quota_item item;
@@ -153,6 +187,8 @@ int main(void)
 		cmocka_unit_test(a_limit_of_zero_is_no_limit),
 		cmocka_unit_test(crossing_a_limit_is_told_once_each_way),
 		cmocka_unit_test(a_freed_ledger_is_not_found_any_more),
+		cmocka_unit_test(a_ledger_may_outlive_the_table),
+		cmocka_unit_test(the_largest_figures_outlive_their_ledgers),
 		cmocka_unit_test(names_are_found_also_the_old_one),
 	};
 

@@ -236,10 +236,41 @@ int quota_charge(TALLOC_CTX *payee, struct ledger *ledger,
 	return 0;
 }
 
+/* The next one at or after *domid, which is moved there; NULL: none. */
+static struct ledger *ledgers_next(const struct ledgers *ledgers,
+				   unsigned int *domid)
+{
+	for (; *domid <= UINT16_MAX; (*domid)++) {
+		struct ledger *ledger;
+
+		if (!ledgers->leaf[*domid >> LEAF_BITS]) {
+			*domid |= LEAF_SIZE - 1;
+			continue;
+		}
+		ledger = ledgers_find(ledgers, *domid);
+		if (ledger)
+			return ledger;
+	}
+	return NULL;
+}
+
+/* Ledgers may outlive the table. */
+static int ledgers_free(struct ledgers *ledgers)
+{
+	struct ledger *ledger;
+
+	for (unsigned int i = 0; (ledger = ledgers_next(ledgers, &i)); i++)
+		ledger->all = NULL;
+	return 0;
+}
+
 int ledgers_new(TALLOC_CTX *ctx, struct ledgers **out)
 {
 	*out = talloc_zero(ctx, struct ledgers);
-	return *out ? 0 : -ENOMEM;
+	if (!*out)
+		return -ENOMEM;
+	talloc_set_destructor(*out, ledgers_free);
+	return 0;
 }
 
 struct ledger *ledgers_find(const struct ledgers *ledgers, uint16_t domid)
@@ -270,17 +301,10 @@ uint64_t ledgers_max(const struct ledgers *ledgers, enum quota_item item)
 
 void ledgers_reset_max(struct ledgers *ledgers)
 {
-	memset(ledgers->max, 0, sizeof(ledgers->max));
-	for (unsigned int i = 0; i <= UINT16_MAX; i++) {
-		struct ledger *ledger;
+	struct ledger *ledger;
 
-		if (!ledgers->leaf[i >> LEAF_BITS]) {
-			i |= LEAF_SIZE - 1;
-			continue;
-		}
-		ledger = ledgers_find(ledgers, i);
-		if (!ledger)
-			continue;
+	memset(ledgers->max, 0, sizeof(ledgers->max));
+	for (unsigned int i = 0; (ledger = ledgers_next(ledgers, &i)); i++) {
 		ledger_reset_max(ledger);
 		for (int item = 0; item < QUOTA_COUNT; item++)
 			ledger_saw(ledger, item, ledger->used[item]);
