@@ -36,8 +36,8 @@ enum xenstore_vmm_type {
 	 *     an irqfd), which is accepted only from a VMM that runs as the
 	 *     user of the daemon or as root.
 	 *
-	 * `port`, not 0: the number of the guest's event channel, which
-	 * INTRODUCE will name. With XENSTORE_VMM_INTRODUCE the domain is
+	 * The two kicks are the domain's one event channel, whatever number
+	 * INTRODUCE will give it. With XENSTORE_VMM_INTRODUCE the domain is
 	 * introduced at once, without a toolstack.
 	 *
 	 * The answer has `unique_id`, which differs whenever the domid is
@@ -67,9 +67,9 @@ struct xenstore_vmm_msg {
 	uint32_t serial;	/* chosen by the VMM, echoed */
 	uint32_t domid;		/* 1..0x7fef */
 	uint32_t flags;
-	uint32_t port;
 	uint32_t state;		/* enum xenstore_vmm_state */
 	uint32_t error;		/* in an answer: 0, or an errno of Linux */
+	uint32_t reserved;
 	uint64_t offset;
 	uint64_t unique_id;
 	char text[80];		/* with an error: why; ends with a NUL */

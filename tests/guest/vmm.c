@@ -98,7 +98,6 @@ int vmm_domain_make(struct vmm_domain *dom, uint16_t domid)
 
 	memset(dom, 0, sizeof(*dom));
 	dom->domid = domid;
-	dom->port = 1;
 	dom->page_fd = make_page();
 	if (dom->page_fd < 0)
 		return dom->page_fd;
@@ -135,7 +134,6 @@ void vmm_attach_request(const struct vmm_domain *dom, bool introduce,
 		.version = XENSTORE_VMM_VERSION,
 		.type = XENSTORE_VMM_ATTACH,
 		.domid = dom->domid,
-		.port = dom->port,
 		.flags = introduce ? XENSTORE_VMM_INTRODUCE : 0,
 	};
 	fds[0] = dom->page_fd;

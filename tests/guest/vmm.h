@@ -15,7 +15,6 @@
  * kicks arrive. */
 struct vmm_domain {
 	uint16_t domid;
-	uint32_t port;
 	int page_fd, in, out;
 	int theirs;		/* the daemon's end of the kicks out */
 	struct gring ring;

@@ -52,7 +52,7 @@ struct slot {
 	uint32_t kind;
 	int32_t fd;		/* of the listener, or the connection */
 	int32_t page, kick_in, kick_out;
-	uint32_t domid, port, state;
+	uint32_t domid, state;
 	uint64_t offset, unique_id;
 };
 
@@ -290,8 +290,6 @@ static const char *attach_refusal(const struct vmm_conn *conn,
 
 	if (!msg->domid || msg->domid >= DOMID_FIRST_RESERVED)
 		return "the domid is not that of a guest";
-	if (!msg->port)
-		return "the event channel has no number";
 	if (msg->flags & ~XENSTORE_VMM_INTRODUCE)
 		return "there is an unknown flag";
 	if (!is_eventfd(req->fds[1]))
@@ -316,7 +314,6 @@ static void attach(struct vmm_conn *conn, struct request *req)
 		.kick_in = req->fds[1],
 		.kick_out = req->fds[2],
 		.domid = msg->domid,
-		.port = msg->port,
 		.state = XENSTORE_VMM_RUNNING,
 		.offset = msg->offset,
 		.unique_id = ++port->table.slots[0].unique_id,
@@ -606,7 +603,8 @@ static bool vmm_page_ok(struct xenport *port,
 	return page_ok(page);
 }
 
-/* A domain has one channel, so its local number is the domid. */
+/* A domain has one channel, whatever number its toolstack gives it; here it is
+ * that of the domain. */
 static int vmm_bind(struct xenport *port, struct channel *channel,
 		    uint32_t remote)
 {
@@ -614,7 +612,7 @@ static int vmm_bind(struct xenport *port, struct channel *channel,
 
 	if (!dom)
 		return ENOENT;
-	if (dom->channel || remote != dom_slot(dom)->port)
+	if (dom->channel || !remote)
 		return EINVAL;
 	dom->channel = channel;
 	channel->local = dom->domid;
