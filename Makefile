@@ -386,6 +386,11 @@ $(BUILD)/tests/integration/fakecall.so: tests/integration/fakecall.c
 	$(Q)$(CC) -D_GNU_SOURCE $(CPPFLAGS) -std=gnu11 $(warn) $(CFLAGS) \
 		-fPIC -shared -o $@ $<
 
+# One program for either library: the loader's path decides.
+$(BUILD)/tests/bench/lib_roundtrip: %: %.o $(lib_TARGETS)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(all_LDFLAGS) -o $@ $< -L$(BUILD) -lxenstore
+
 unit_BIN := $(unit_TESTS:%=$(BUILD)/tests/unit/test_%)
 check_BIN := $(unit_BIN) $(libtest_ALONE)
 check_TOOLS := $(peers_BIN) $(conformance_BIN) $(libtest_BIN) $(fakecall_LIB) \
@@ -422,7 +427,7 @@ $(demo_BIN): %: %.o $(BUILD)/libxenstore.a
 # ---- targets ----------------------------------------------------------------
 
 .DEFAULT_GOAL := all
-.PHONY: all check run-check demo run-demo asan tsan layers conformance bench \
+.PHONY: all check run-check demo run-demo asan tsan layers conformance bench bench-library \
 	check-xen check-xen-full install clean help
 all: $(all_TARGETS)
 
@@ -462,6 +467,9 @@ install: install-lib install-tools install-daemon ## install below $(DESTDIR)$(P
 
 bench: all $(peers_BIN) $(bench_BIN) ## compare the speed of ours, Debian's and a floor
 	@BUILD=$(abspath $(BUILD)) tests/bench/bench.sh $(GROUPS)
+
+bench-library: all $(peers_BIN) $(BUILD)/tests/bench/lib_roundtrip ## compare a round trip through our library and Debian's
+	@BUILD=$(abspath $(BUILD)) tests/bench/library.sh
 
 $(BUILD)/tests/xen/dm: %: %.o
 	$(Q)$(LINK)
