@@ -97,7 +97,9 @@ $(BUILD)/libxenstore.a: $(lib_STATIC_OBJ)
 install-lib: $(lib_TARGETS)
 	install -d $(DESTDIR)$(LIBDIR) $(DESTDIR)$(PKGCONFIGDIR) \
 		$(DESTDIR)$(INCLUDEDIR)/xen/io \
-		$(DESTDIR)$(INCLUDEDIR)/xenstore-compat
+		$(DESTDIR)$(INCLUDEDIR)/xenstore-compat \
+		$(DESTDIR)$(MANDIR)/man3
+	install -m 644 libxenstore/libxenstore.3 $(DESTDIR)$(MANDIR)/man3
 	install -m 644 $(BUILD)/$(lib_REAL) $(BUILD)/libxenstore.a \
 		$(DESTDIR)$(LIBDIR)
 	ln -sf $(lib_REAL) $(DESTDIR)$(LIBDIR)/$(lib_SONAME)
@@ -255,6 +257,7 @@ install-daemon: $(xenstored_TARGETS)
 # tests/unit/test_NAME.c, each a cmocka program
 unit_TESTS :=
 unit_TESTS += quota
+unit_TESTS += codec
 unit_TESTS += path
 unit_TESTS += view
 unit_TESTS += watch
@@ -404,6 +407,7 @@ $(BUILD)/tests/harness.a: $(harness_OBJ)
 	$(Q)$(AR) rcs $@ $^
 
 $(BUILD)/tests/unit/%.o $(harness_OBJ): EXTRA_CPPFLAGS = -Ixenstored -Itests
+$(BUILD)/tests/unit/test_codec: $(lib_STATIC_OBJ)
 $(unit_BIN): %: %.o $(BUILD)/tests/harness.a $(BUILD)/xenstored.a
 	$(call say,LD,$@)
 	$(Q)$(LINK) $(xenstored_LIBS) -lcmocka
