@@ -415,6 +415,8 @@ $(unit_BIN): %: %.o $(BUILD)/tests/harness.a $(BUILD)/xenstored.a
 # tests/fuzz/fuzz_NAME.c, each a libFuzzer target
 fuzz_TARGETS :=
 fuzz_TARGETS += stream
+fuzz_TARGETS += path
+fuzz_TARGETS += tree
 FUZZ_SECONDS ?= 20
 fuzz_BIN := $(fuzz_TARGETS:%=$(BUILD)/tests/fuzz/fuzz_%)
 
