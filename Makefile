@@ -207,6 +207,7 @@ endif
 
 persist_SRC :=
 persist_SRC += stream oxdump stream_print
+persist_SRC += record image journal checkpoint
 
 op_SRC :=
 op_SRC += args op op_node op_watch op_txn op_domain op_control
@@ -264,6 +265,7 @@ unit_TESTS += watch
 unit_TESTS += txn
 unit_TESTS += keeper
 unit_TESTS += stream
+unit_TESTS += journal checkpoint persist_model
 unit_TESTS += slab
 unit_TESTS += perms
 unit_TESTS += tree

@@ -1,0 +1,420 @@
+/* SPDX-License-Identifier: MIT */
+/* The checkpoint: what is in the tables, its slices, and its damage. */
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "persist/checkpoint.h"
+
+#define BOOT "01234567-89ab-cdef-0123-456789abcdef"
+
+static char dir[64];
+static char said[4096];
+
+static void say(const char *text)
+{
+	strncat(said, text, sizeof(said) - strlen(said) - 1);
+}
+
+static const char *in_dir(const char *name)
+{
+	static char path[128];
+
+	snprintf(path, sizeof(path), "%s/%s", dir, name);
+	return path;
+}
+
+static int grow(struct records *records, size_t need)
+{
+	records->room += need + 65536;
+	records->data = realloc(records->data, records->room);
+	return records->data ? 0 : -ENOMEM;
+}
+
+static struct checkpoint *open_checkpoint(const char *boot)
+{
+	struct checkpoint *cp;
+
+	said[0] = 0;
+	assert_int_equal(checkpoint_open(NULL, dir, boot, say, &cp), 0);
+	return cp;
+}
+
+static const struct perm perms[] = {
+	{ .domid = 0, .rights = PERM_NONE },
+	{ .domid = 5, .rights = PERM_READ },
+	{ .domid = 7, .rights = PERM_BOTH, .stale = 1 },
+};
+
+static void put(struct records *to, const char *path, unsigned int what,
+		const char *value, uint64_t generation)
+{
+	record_node(to, &(struct rec_node){ what, path, generation,
+					    { value, strlen(value) }, perms,
+					    3 });
+}
+
+#define ALL (REC_CREATE | REC_VALUE | REC_PERMS)
+
+static int finish(struct checkpoint *cp, unsigned int budget, size_t *slices)
+{
+	int err;
+
+	do {
+		err = checkpoint_step(cp, budget);
+		++*slices;
+	} while (err == EAGAIN);
+	return err;
+}
+
+/* As if these were journal file `epoch`. */
+static int add(struct checkpoint *cp, uint64_t epoch, struct records *records,
+	       unsigned int budget, size_t *slices)
+{
+	const struct blob blob = { records->data, records->len };
+	int err = checkpoint_begin(cp, epoch, blob, (struct blob){ NULL, 0 });
+
+	*slices = 0;
+	return err ? err : finish(cp, budget, slices);
+}
+
+static void add_all(struct checkpoint *cp, uint64_t epoch,
+		    struct records *records)
+{
+	size_t slices;
+
+	assert_int_equal(add(cp, epoch, records, 1000, &slices), 0);
+	records->len = 0;
+	records->seq = 0;
+}
+
+struct text {
+	char text[8192];
+};
+
+static int print_node(void *arg, const struct rec_node *rec)
+{
+	struct text *out = arg;
+	size_t i, len = strlen(out->text);
+
+	len += snprintf(out->text + len, sizeof(out->text) - len, "%s=%.*s@%d",
+			rec->path, (int)rec->value.len,
+			(const char *)rec->value.data, (int)rec->generation);
+	for (i = 0; i < rec->n_perms; i++)
+		len += snprintf(out->text + len, sizeof(out->text) - len,
+				"%c%d%s", "nrwb"[rec->perms[i].rights],
+				rec->perms[i].domid,
+				rec->perms[i].stale ? "!" : "");
+	snprintf(out->text + len, sizeof(out->text) - len, " ");
+	return 0;
+}
+
+static void holds(struct checkpoint *cp, const char *expected)
+{
+	const struct record_handlers handlers = { .node = print_node };
+	struct text text = { "" };
+
+	assert_int_equal(checkpoint_load(cp, &handlers, &text), 0);
+	assert_string_equal(text.text, expected);
+}
+
+static void fill(struct checkpoint *cp)
+{
+	struct records r = { .more = grow };
+
+	put(&r, "/", ALL, "", 1);
+	put(&r, "/b", ALL, "x", 2);
+	put(&r, "/a", ALL, "y", 3);
+	put(&r, "/b/c", ALL, "z", 4);
+	add_all(cp, 1, &r);
+	free(r.data);
+}
+
+static void nodes_come_back_in_the_order_of_their_creation(void **state)
+{
+	struct checkpoint *cp = open_checkpoint(BOOT);
+
+	(void)state;
+	assert_int_equal(checkpoint_epoch(cp), 0);
+	fill(cp);
+	talloc_free(cp);
+	cp = open_checkpoint(BOOT);
+	assert_string_equal(said, "");
+	assert_int_equal(checkpoint_epoch(cp), 1);
+	holds(cp, "/=@3n0r5b7! /b=x@4n0r5b7! /a=y@3n0r5b7! /b/c=z@4n0r5b7! ");
+	talloc_free(cp);
+}
+
+static void changes_removals_and_purges_are_applied(void **state)
+{
+	struct checkpoint *cp = open_checkpoint(BOOT);
+	struct records r = { .more = grow };
+
+	(void)state;
+	fill(cp);
+	put(&r, "/a", REC_VALUE, "overwritten", 5);
+	record_purge(&r, &(struct rec_domid){ 5 });
+	put(&r, "/b/c", REC_PERMS, "", 6);
+	put(&r, "/a", REC_VALUE, "last", 7);
+	record_node_remove(&r, &(struct rec_node_remove){ "/b", 8 });
+	put(&r, "/b", ALL, "again", 9);
+	add_all(cp, 2, &r);
+	holds(cp, "/=@9n0b7! /a=last@7n0b7! /b=again@9n0r5b7! ");
+	/* A later instance of the domain is another one. */
+	put(&r, "/a", REC_PERMS, "", 10);
+	add_all(cp, 3, &r);
+	holds(cp, "/=@9n0b7! /a=last@10n0r5b7! /b=again@9n0r5b7! ");
+	record_begin(&r, &(struct rec_begin){ true });
+	put(&r, "/", ALL, "", 11);
+	add_all(cp, 4, &r);
+	holds(cp, "/=@11n0r5b7! ");
+	free(r.data);
+	talloc_free(cp);
+}
+
+static void only_whole_names_are_below(void **state)
+{
+	struct checkpoint *cp = open_checkpoint(BOOT);
+	struct records r = { .more = grow };
+
+	(void)state;
+	put(&r, "/", ALL, "", 1);
+	put(&r, "/a", ALL, "", 2);
+	put(&r, "/a-b", ALL, "", 3);
+	put(&r, "/a/b", ALL, "", 4);
+	put(&r, "/a0", ALL, "", 5);
+	put(&r, "/a/b/c", ALL, "", 6);
+	record_node_remove(&r, &(struct rec_node_remove){ "/a", 7 });
+	add_all(cp, 1, &r);
+	holds(cp, "/=@7n0r5b7! /a-b=@3n0r5b7! /a0=@5n0r5b7! ");
+	free(r.data);
+	talloc_free(cp);
+}
+
+/* H2 */
+static void a_large_removal_takes_several_slices(void **state)
+{
+	struct checkpoint *cp = open_checkpoint(BOOT);
+	struct records r = { .more = grow };
+	size_t slices;
+	char path[32];
+	int i;
+
+	(void)state;
+	put(&r, "/", ALL, "", 1);
+	put(&r, "/a", ALL, "", 2);
+	for (i = 0; i < 5000; i++) {
+		sprintf(path, "/a/%d", i);
+		put(&r, path, ALL, "", 3);
+	}
+	add_all(cp, 1, &r);
+	record_node_remove(&r, &(struct rec_node_remove){ "/a", 4 });
+	assert_int_equal(add(cp, 2, &r, 1, &slices), 0);
+	assert_true(slices >= 5000 / 256);
+	holds(cp, "/=@4n0r5b7! ");
+	free(r.data);
+	talloc_free(cp);
+}
+
+static void a_value_written_often_is_written_once(void **state)
+{
+	struct checkpoint *cp = open_checkpoint(BOOT);
+	struct records r = { .more = grow };
+	char value[16], path[32];
+	int i;
+
+	(void)state;
+	put(&r, "/", ALL, "", 1);
+	for (i = 0; i < 10000; i++) {
+		sprintf(path, "/%d", i);
+		put(&r, path, ALL, "", 2);
+	}
+	for (i = 0; i < 30000; i++) {
+		sprintf(path, "/%d", i % 10000);
+		sprintf(value, "%d", i);
+		put(&r, path, REC_VALUE, value, 3 + i);
+	}
+	put(&r, "/x", ALL, "", 99999);
+	record_node_remove(&r, &(struct rec_node_remove){ "/x", 100000 });
+	add_all(cp, 1, &r);
+	for (i = 0; i < 9990; i++) {
+		sprintf(path, "/%d", i);
+		record_node_remove(&r,
+				   &(struct rec_node_remove){ path, 100001 });
+	}
+	add_all(cp, 2, &r);
+	holds(cp, "/=@100001n0r5b7! /9990=29990@29993n0r5b7! "
+		  "/9991=29991@29994n0r5b7! /9992=29992@29995n0r5b7! "
+		  "/9993=29993@29996n0r5b7! /9994=29994@29997n0r5b7! "
+		  "/9995=29995@29998n0r5b7! /9996=29996@29999n0r5b7! "
+		  "/9997=29997@30000n0r5b7! /9998=29998@30001n0r5b7! "
+		  "/9999=29999@30002n0r5b7! ");
+	free(r.data);
+	talloc_free(cp);
+}
+
+/* H3 */
+static void foreign_or_damaged_databases_are_set_aside(void **state)
+{
+	static const char garbage[20000] = "no database";
+	struct checkpoint *cp = open_checkpoint(BOOT);
+	int fd;
+
+	(void)state;
+	fill(cp);
+	talloc_free(cp);
+	cp = open_checkpoint("another boot");
+	assert_non_null(strstr(said, "the host was started again since"));
+	assert_int_equal(checkpoint_epoch(cp), 0);
+	holds(cp, "");
+	assert_int_equal(access(in_dir("state.db.bad"), F_OK), 0);
+	talloc_free(cp);
+
+	fd = open(in_dir("state.db"), O_WRONLY | O_TRUNC);
+	assert_int_equal(write(fd, garbage, sizeof(garbage)), sizeof(garbage));
+	close(fd);
+	cp = open_checkpoint(BOOT);
+	assert_non_null(strstr(said, "it is damaged"));
+	fill(cp);
+	assert_int_equal(checkpoint_reset(cp), 0);
+	holds(cp, "");
+	fill(cp);
+	assert_int_equal(checkpoint_epoch(cp), 1);
+	talloc_free(cp);
+}
+
+/* H1 */
+static void a_full_file_system_leaves_the_last_epoch(void **state)
+{
+	struct checkpoint *cp = open_checkpoint(BOOT);
+	struct records r = { .more = grow };
+	struct rlimit before, limit;
+	size_t slices;
+	char path[32];
+	int i, err;
+
+	(void)state;
+	fill(cp);
+	for (i = 0; i < 20000; i++) {
+		sprintf(path, "/%d", i);
+		put(&r, path, ALL, "0123456789012345678901234567890123456789",
+		    5);
+	}
+	signal(SIGXFSZ, SIG_IGN);
+	getrlimit(RLIMIT_FSIZE, &before);
+	limit = before;
+	limit.rlim_cur = 300000;
+	setrlimit(RLIMIT_FSIZE, &limit);
+	err = add(cp, 2, &r, 100, &slices);
+	setrlimit(RLIMIT_FSIZE, &before);
+	assert_true(err < 0);
+	assert_false(checkpoint_running(cp));
+	assert_int_equal(checkpoint_epoch(cp), 1);
+	holds(cp, "/=@3n0r5b7! /b=x@4n0r5b7! /a=y@3n0r5b7! /b/c=z@4n0r5b7! ");
+	/* And it is begun again. */
+	assert_int_equal(add(cp, 2, &r, 100, &slices), 0);
+	assert_int_equal(checkpoint_epoch(cp), 2);
+	free(r.data);
+	talloc_free(cp);
+}
+
+static void damaged_records_leave_the_last_epoch(void **state)
+{
+	struct checkpoint *cp = open_checkpoint(BOOT);
+	struct records r = { .more = grow };
+	size_t slices;
+
+	(void)state;
+	fill(cp);
+	put(&r, "/a", REC_VALUE, "new", 5);
+	put(&r, "/b", REC_VALUE, "new", 6);
+	r.data[r.len - 20] ^= 1;
+	assert_int_equal(add(cp, 2, &r, 100, &slices), -EPROTO);
+	assert_int_equal(checkpoint_epoch(cp), 1);
+	holds(cp, "/=@3n0r5b7! /b=x@4n0r5b7! /a=y@3n0r5b7! /b/c=z@4n0r5b7! ");
+	free(r.data);
+	talloc_free(cp);
+}
+
+static void people_read_it_with_sqlite3(void **state)
+{
+	struct checkpoint *cp = open_checkpoint(BOOT);
+	struct records r = { .more = grow }, people = { .more = grow };
+	char command[512], line[128] = "";
+	size_t slices = 0;
+	FILE *out;
+
+	(void)state;
+	if (system("sqlite3 --version >/dev/null 2>&1"))
+		skip();
+	put(&r, "/", ALL, "", 1);
+	put(&r, "/a", ALL, "value", 2);
+	record_domain(&people, &(struct rec_domain){ .domid = 3,
+						     .introduced = true,
+						     .target = 9 });
+	record_conn(&people, &(struct rec_conn){ .conn = 4, .fd = 11 });
+	record_watch(&people, &(struct rec_watch){ 4, "/a", "tok", 0, -1 });
+	assert_int_equal(checkpoint_begin(cp, 1,
+			(struct blob){ r.data, r.len },
+			(struct blob){ people.data, people.len }), 0);
+	assert_int_equal(finish(cp, 3, &slices), 0);
+	snprintf(command, sizeof(command),
+		 "sqlite3 %s/state.db \"SELECT n.path, n.value, n.permissions,"
+		 " n.owner, n.generation, d.domid, d.target, c.kind, w.token"
+		 " FROM nodes n, domains d, connections c, watches w"
+		 " WHERE n.path = w.path AND c.id = w.connection\"", dir);
+	/* While the daemon has it open. */
+	out = popen(command, "r");
+	assert_non_null(fgets(line, sizeof(line), out));
+	assert_int_equal(pclose(out), 0);
+	assert_string_equal(line, "/a|value|n0,r5,b7!|0|2|3|9|socket|tok\n");
+	free(r.data);
+	free(people.data);
+	talloc_free(cp);
+}
+
+static int setup(void **state)
+{
+	(void)state;
+	strcpy(dir, "/dev/shm/checkpoint.XXXXXX");
+	return mkdtemp(dir) ? 0 : -1;
+}
+
+static int teardown(void **state)
+{
+	char command[128];
+
+	(void)state;
+	snprintf(command, sizeof(command), "rm -rf %s", dir);
+	return system(command);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(nodes_come_back_in_the_order_of_their_creation),
+		TEST(changes_removals_and_purges_are_applied),
+		TEST(only_whole_names_are_below),
+		TEST(a_large_removal_takes_several_slices),
+		TEST(a_value_written_often_is_written_once),
+		TEST(foreign_or_damaged_databases_are_set_aside),
+		TEST(a_full_file_system_leaves_the_last_epoch),
+		TEST(damaged_records_leave_the_last_epoch),
+		TEST(people_read_it_with_sqlite3),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The checkpoint: the nodes as of the end of a retired journal file, in an
+ * SQLite database that people can read, too. Written in slices, in one
+ * transaction for each file.
+ *
+ *	DIR/state.db
+ *	nodes		path, value, permissions ("n0,r5,b7!": "!" is stale),
+ *			owner, generation, created and saved (counters)
+ *	purged		domid, at: entries for the domain, but the owner's, in
+ *			permissions saved before are void
+ *	domains, connections, watches
+ *			as of the last checkpoint, for people only
+ *	meta		schema, boot_id, epoch (journal file), counter
+ *
+ * H1  The tables are those of one epoch, whenever the process dies.
+ * H2  A slice does a bounded amount of work; the removal of a large subtree
+ *     is spread over several.
+ * H3  A database that is damaged, foreign or of another boot is kept as
+ *     state.db.bad.
+ */
+#ifndef PERSIST_CHECKPOINT_H
+#define PERSIST_CHECKPOINT_H
+
+#include <talloc.h>
+
+#include "persist/record.h"
+
+struct checkpoint;
+
+/* Opens or makes DIR/state.db. Negative errno: it cannot be made. */
+int checkpoint_open(TALLOC_CTX *ctx, const char *dir, const char *boot_id,
+		    void (*say)(const char *text), struct checkpoint **out);
+
+/* The journal file it includes; 0: it is empty. */
+uint64_t checkpoint_epoch(const struct checkpoint *checkpoint);
+
+/* Tells all nodes, each as created with value and permissions, in the order of
+ * their creation. Negative errno: damaged, or what the handler said. */
+int checkpoint_load(struct checkpoint *checkpoint,
+		    const struct record_handlers *handlers, void *arg);
+
+/* Starts over with an empty database; the old one is removed. */
+int checkpoint_reset(struct checkpoint *checkpoint);
+
+/*
+ * Begins to add the records of a journal file, which must stay where they are.
+ * `people`: the account for the tables that nobody but people reads; may be
+ * empty.
+ */
+int checkpoint_begin(struct checkpoint *checkpoint, uint64_t epoch,
+		     struct blob records, struct blob people);
+bool checkpoint_running(const struct checkpoint *checkpoint);
+/*
+ * Does some steps of it. EAGAIN: more is left. 0: done, the file is included.
+ * Negative errno: nothing of it is included; it may be begun again (-EUCLEAN:
+ * the database is damaged, and only a reset helps).
+ */
+int checkpoint_step(struct checkpoint *checkpoint, unsigned int budget);
+
+#endif

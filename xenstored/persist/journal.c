@@ -1,0 +1,681 @@
+/* SPDX-License-Identifier: MIT */
+#include "persist/journal.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/list.h"
+#include "base/scoped.h"
+
+#define MAGIC "xsjournl"
+#define VERSION 1
+#define HEADER_SIZE 4096
+#define FIRST_SIZE (2u << 20)
+#define SIZE_MAX_MAPPED ((size_t)1 << 30)	/* address space kept for each */
+#define BOOT_ID "/proc/sys/kernel/random/boot_id"
+#define BOOT_ID_LEN 36
+
+/* At the start of each file. Positions are bytes of records. */
+struct header {
+	char magic[8];
+	uint32_t version;
+	uint32_t header_size;
+	char boot_id[40];
+	uint64_t epoch;
+	uint64_t account;	/* end of the account */
+	uint64_t committed;	/* J1 */
+	uint64_t written;	/* J1: end of the last INPUT that counts */
+	uint32_t stale;		/* J3 */
+	uint32_t call, call_conn;
+	uint32_t exec_conn, exec_tries;
+	uint32_t spare;
+	uint64_t exec_pos;
+};
+
+struct segment {
+	struct list in_journal;
+	struct journal *journal;
+	uint64_t epoch;
+	int fd;
+	size_t size;		/* of the file */
+	struct header *header;
+	struct records records;
+	bool damaged;
+};
+
+struct journal {
+	char *dir;
+	void (*say)(const char *text);
+	char boot_id[40];
+	struct list segments;	/* by epoch; the last one is current, once
+				 * begun */
+	struct segment *current;
+	struct records none;	/* before the first one: drops everything */
+};
+
+__attribute__((format(printf, 2, 3)))
+static void say(const struct journal *journal, const char *fmt, ...)
+{
+	char text[512];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	journal->say(text);
+}
+
+/* ---- files --------------------------------------------------------------- */
+
+static void path_of(const struct journal *journal, uint64_t epoch,
+		    const char *suffix, char *out, size_t len)
+{
+	snprintf(out, len, "%s/journal.%llu%s", journal->dir,
+		 (unsigned long long)epoch, suffix);
+}
+
+static void set_aside(const struct journal *journal, uint64_t epoch)
+{
+	char from[PATH_MAX], to[PATH_MAX];
+
+	path_of(journal, epoch, "", from, sizeof(from));
+	path_of(journal, epoch, ".bad", to, sizeof(to));
+	if (rename(from, to))
+		say(journal, "cannot set %s aside: %s", from, strerror(errno));
+	else
+		say(journal, "%s is kept as %s", from, to);
+}
+
+static void remove_file(const struct journal *journal, uint64_t epoch)
+{
+	char path[PATH_MAX];
+
+	path_of(journal, epoch, "", path, sizeof(path));
+	if (unlink(path) && errno != ENOENT)
+		say(journal, "cannot remove %s: %s", path, strerror(errno));
+}
+
+static int segment_free(struct segment *segment)
+{
+	list_del(&segment->in_journal);
+	if (segment->header)
+		munmap(segment->header, SIZE_MAX_MAPPED);
+	if (segment->fd >= 0)
+		close(segment->fd);
+	return 0;
+}
+
+/* Maps the first `size` bytes of the file at the place kept for it. */
+static int segment_map(struct segment *segment, size_t size)
+{
+	void *place = segment->header;
+
+	if (!place) {
+		place = mmap(NULL, SIZE_MAX_MAPPED, PROT_NONE,
+			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
+			     0);
+		if (place == MAP_FAILED)
+			return -errno;
+		segment->header = place;
+	}
+	if (mmap(place, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
+		 segment->fd, 0) == MAP_FAILED)
+		return -errno;
+	segment->size = size;
+	segment->records.data = (unsigned char *)place + HEADER_SIZE;
+	segment->records.room = size - HEADER_SIZE;
+	return 0;
+}
+
+/* Memory must be there before it is touched: a full file system would be a
+ * SIGBUS. The mapping grows in place, so nothing that points into it moves. */
+static int segment_more(struct records *records, size_t need)
+{
+	struct segment *segment = list_entry(records, struct segment, records);
+	size_t size = segment->size ? segment->size * 2 : FIRST_SIZE;
+	int err;
+
+	while (size - HEADER_SIZE - records->len < need)
+		size *= 2;
+	if (size > SIZE_MAX_MAPPED)
+		return -EFBIG;
+	err = posix_fallocate(segment->fd, 0, size);
+	return err ? -err : segment_map(segment, size);
+}
+
+static int segment_new(struct journal *journal, uint64_t epoch,
+		       struct segment **out)
+{
+	struct segment *segment = talloc_zero(journal, struct segment);
+
+	if (!segment)
+		return -ENOMEM;
+	segment->journal = journal;
+	segment->epoch = epoch;
+	segment->fd = -1;
+	segment->records.more = segment_more;
+	list_init(&segment->in_journal);
+	talloc_set_destructor(segment, segment_free);
+	*out = segment;
+	return 0;
+}
+
+static struct segment *last_segment(const struct journal *journal)
+{
+	return list_empty(&journal->segments) ? NULL :
+		list_entry(journal->segments.prev, struct segment, in_journal);
+}
+
+/* ---- opening what is there ----------------------------------------------- */
+
+/* Why the file is none of ours; NULL: it is. */
+static const char *header_fault(const struct journal *journal,
+				const struct header *header, size_t size,
+				uint64_t epoch)
+{
+	size_t room = size - HEADER_SIZE;
+
+	if (memcmp(header->magic, MAGIC, sizeof(header->magic)))
+		return "it is no journal";
+	if (header->version != VERSION || header->header_size != HEADER_SIZE)
+		return "it has another version";
+	if (memcmp(header->boot_id, journal->boot_id,
+		   sizeof(header->boot_id)))
+		return "the host was started again since";
+	if (header->epoch != epoch || header->committed > room ||
+	    header->written > room || header->account > header->committed ||
+	    header->committed & 7 || header->written & 7)
+		return "it is damaged";
+	return NULL;
+}
+
+static int segment_open(struct segment *segment, const char **why)
+{
+	char path[PATH_MAX];
+	struct stat st;
+	int err;
+
+	path_of(segment->journal, segment->epoch, "", path, sizeof(path));
+	segment->fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+	if (segment->fd < 0 || fstat(segment->fd, &st))
+		return -errno;
+	if (!S_ISREG(st.st_mode) || st.st_size <= HEADER_SIZE ||
+	    (size_t)st.st_size > SIZE_MAX_MAPPED) {
+		*why = "it is cut off";
+		return -EPROTO;
+	}
+	err = segment_map(segment, st.st_size);
+	if (err)
+		return err;
+	*why = header_fault(segment->journal, segment->header, st.st_size,
+			    segment->epoch);
+	return *why ? -EPROTO : 0;
+}
+
+static int journal_take(struct journal *journal, uint64_t epoch)
+{
+	struct segment *segment, *next;
+	const char *why = NULL;
+	int err;
+
+	err = segment_new(journal, epoch, &segment);
+	if (err)
+		return err;
+	err = segment_open(segment, &why);
+	if (err) {
+		say(journal, "%s/journal.%llu is not used: %s", journal->dir,
+		    (unsigned long long)epoch, why ? why : strerror(-err));
+		talloc_free(segment);
+		set_aside(journal, epoch);
+		return 0;
+	}
+	list_for_each(next, &journal->segments, in_journal)
+		if (next->epoch > epoch)
+			break;
+	list_insert_before(&next->in_journal, &segment->in_journal);
+	return 0;
+}
+
+/* journal.N and nothing else; 0: it is not. */
+static uint64_t epoch_of_name(const char *name)
+{
+	const char *prefix = "journal.";
+	size_t len = strlen(prefix);
+	unsigned long long epoch;
+	char *end;
+
+	if (strncmp(name, prefix, len) || name[len] < '1' || name[len] > '9')
+		return 0;
+	epoch = strtoull(name + len, &end, 10);
+	return *end ? 0 : epoch;
+}
+
+static int journal_look(struct journal *journal)
+{
+	DIR *dir = opendir(journal->dir);
+	struct dirent *entry;
+	uint64_t epoch;
+	int err = 0;
+
+	if (!dir)
+		return -errno;
+	while (!err && (entry = readdir(dir))) {
+		epoch = epoch_of_name(entry->d_name);
+		if (epoch)
+			err = journal_take(journal, epoch);
+	}
+	closedir(dir);
+	return err;
+}
+
+static int read_boot_id(struct journal *journal)
+{
+	int fd = open(BOOT_ID, O_RDONLY | O_CLOEXEC);
+	ssize_t n;
+
+	if (fd < 0)
+		return -errno;
+	n = read(fd, journal->boot_id, BOOT_ID_LEN);
+	close(fd);
+	return n == BOOT_ID_LEN ? 0 : -EIO;
+}
+
+static int no_more(struct records *records, size_t need)
+{
+	(void)records;
+	(void)need;
+	return -ENOSPC;
+}
+
+int journal_new(TALLOC_CTX *ctx, const char *dir,
+		void (*say_fn)(const char *text), struct journal **out)
+{
+	scoped_talloc struct journal *journal =
+		talloc_zero(ctx, struct journal);
+	int err;
+
+	if (!journal)
+		return -ENOMEM;
+	list_init(&journal->segments);
+	journal->say = say_fn;
+	journal->none.more = no_more;
+	journal->dir = talloc_strdup(journal, dir);
+	if (!journal->dir)
+		return -ENOMEM;
+	err = read_boot_id(journal);
+	if (!err)
+		err = journal_look(journal);
+	if (err)
+		return err;
+	*out = TAKE(journal);
+	return 0;
+}
+
+void journal_discard(struct journal *journal)
+{
+	struct segment *segment, *next;
+
+	journal->current = NULL;
+	list_for_each_safe(segment, next, &journal->segments, in_journal)
+	{
+		remove_file(journal, segment->epoch);
+		talloc_free(segment);
+	}
+}
+
+/* ---- replay -------------------------------------------------------------- */
+
+/*
+ * Of a tick that was not committed only who came and what was received counts;
+ * what belongs to something that does not count is skipped.
+ */
+static int replay_tail(const struct segment *segment, size_t pos, uint32_t seq,
+		       const struct record_handlers *handlers, void *arg)
+{
+	const struct record_handlers some = {
+		.conn = handlers->conn,
+		.input = handlers->input,
+	};
+	const unsigned char *data = segment->records.data;
+	size_t before;
+	int err = 0;
+
+	while (!err && pos < segment->header->written) {
+		before = pos;
+		err = record_read(data, segment->header->written, &pos, &seq,
+				  &some, arg);
+		if (err == -EPROTO && pos != before)
+			err = 0;	/* whole, but refused */
+	}
+	return err;
+}
+
+static int replay_segment(struct segment *segment,
+			  const struct record_handlers *handlers, void *arg,
+			  struct journal_found *found)
+{
+	const struct header *header = segment->header;
+	uint32_t seq = 0;
+	size_t pos = 0;
+	int err = 0;
+
+	while (!err && pos < header->committed) {
+		err = record_read(segment->records.data, header->committed,
+				  &pos, &seq, handlers, arg);
+		found->records++;
+	}
+	if (!err)
+		err = replay_tail(segment, pos, seq, handlers, arg);
+	if (err == -EPROTO) {
+		say(segment->journal, "%s/journal.%llu is damaged at byte %zu",
+		    segment->journal->dir, (unsigned long long)segment->epoch,
+		    pos);
+		segment->damaged = true;
+		return 0;
+	}
+	return err;
+}
+
+static void tell_last(const struct segment *segment,
+		      struct journal_found *found)
+{
+	const struct header *header = segment->header;
+
+	found->stale = header->stale;
+	found->call = header->call;
+	found->call_conn = header->call_conn;
+	found->exec_conn = header->exec_conn;
+	found->exec_tries = header->exec_tries;
+	found->exec_pos = header->exec_pos;
+}
+
+static int note_all(void *arg, const struct rec_begin *rec)
+{
+	*(bool *)arg = rec->all;
+	return 0;
+}
+
+/* Can it be read without what was before it? */
+static bool is_self_contained(const struct segment *segment)
+{
+	const struct record_handlers handlers = { .begin = note_all };
+	uint32_t seq = 0;
+	size_t pos = 0;
+	bool all = false;
+
+	return !record_read(segment->records.data, segment->header->committed,
+			    &pos, &seq, &handlers, &all) && all;
+}
+
+/* What is in the checkpoint is not needed again. */
+static void drop_up_to(struct journal *journal, uint64_t epoch)
+{
+	struct segment *segment, *next;
+
+	list_for_each_safe(segment, next, &journal->segments, in_journal)
+		if (segment->epoch <= epoch) {
+			remove_file(journal, segment->epoch);
+			talloc_free(segment);
+		}
+}
+
+int journal_replay(struct journal *journal, uint64_t after,
+		   const struct record_handlers *handlers, void *arg,
+		   struct journal_found *found)
+{
+	struct segment *segment;
+	bool usable = true;
+	int err;
+
+	*found = (struct journal_found){ 0 };
+	drop_up_to(journal, after);
+	list_for_each(segment, &journal->segments, in_journal)
+	{
+		if (segment->epoch != after + 1) {
+			say(journal, "%s/journal.%llu is missing",
+			    journal->dir, (unsigned long long)after + 1);
+			usable = false;
+		}
+		after = segment->epoch;
+		if (is_self_contained(segment))
+			usable = true;
+		found->damaged |= !usable;
+		if (!usable)
+			continue;
+		found->segments++;
+		err = replay_segment(segment, handlers, arg, found);
+		if (err)
+			return err;
+		usable = !segment->damaged;
+		found->damaged |= segment->damaged;
+		tell_last(segment, found);
+	}
+	return 0;
+}
+
+/* ---- writing ------------------------------------------------------------- */
+
+static int segment_create(struct segment *segment, const char *path)
+{
+	const struct journal *journal = segment->journal;
+
+	segment->fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC |
+			   O_NOFOLLOW, 0600);
+	if (segment->fd < 0)
+		return -errno;
+	segment->records.err = segment_more(&segment->records, 1);
+	if (segment->records.err)
+		return segment->records.err;
+	*segment->header = (struct header){
+		.magic = MAGIC,
+		.version = VERSION,
+		.header_size = HEADER_SIZE,
+		.epoch = segment->epoch,
+	};
+	memcpy(segment->header->boot_id, journal->boot_id,
+	       sizeof(journal->boot_id));
+	return 0;
+}
+
+static void segment_commit(struct segment *segment)
+{
+	struct header *header = segment->header;
+
+	/* What the process has stored is there when it has died; only the
+	 * compiler must keep the order. */
+	__atomic_store_n(&header->written, segment->records.len,
+			 __ATOMIC_RELEASE);
+	__atomic_store_n(&header->committed, segment->records.len,
+			 __ATOMIC_RELEASE);
+}
+
+static void drop_older(struct journal *journal, struct segment *but)
+{
+	struct segment *segment, *next;
+
+	list_for_each_safe(segment, next, &journal->segments, in_journal)
+	{
+		if (segment == but)
+			continue;
+		if (segment->damaged || segment->header->stale)
+			set_aside(journal, segment->epoch);
+		else
+			remove_file(journal, segment->epoch);
+		talloc_free(segment);
+	}
+}
+
+int journal_begin(struct journal *journal, bool all,
+		  journal_account_fn *account, void *arg)
+{
+	struct segment *last = last_segment(journal), *segment;
+	const struct rec_begin begin = { .all = all };
+	char tmp[PATH_MAX], path[PATH_MAX];
+	int err;
+
+	err = segment_new(journal, last ? last->epoch + 1 : 1, &segment);
+	if (err)
+		return err;
+	path_of(journal, segment->epoch, "", path, sizeof(path));
+	path_of(journal, segment->epoch, ".tmp", tmp, sizeof(tmp));
+	err = segment_create(segment, tmp);
+	if (!err) {
+		record_begin(&segment->records, &begin);
+		account(arg, &segment->records, all);
+		err = segment->records.err;
+	}
+	if (!err) {
+		segment->header->account = segment->records.len;
+		segment_commit(segment);
+		err = rename(tmp, path) ? -errno : 0;	/* J2 */
+	}
+	if (err) {
+		unlink(tmp);
+		talloc_free(segment);
+		return err;
+	}
+	list_add_tail(&journal->segments, &segment->in_journal);
+	journal->current = segment;
+	if (all)
+		drop_older(journal, segment);
+	return 0;
+}
+
+struct records *journal_records(struct journal *journal)
+{
+	return journal->current ? &journal->current->records : &journal->none;
+}
+
+int journal_commit(struct journal *journal)
+{
+	struct segment *segment = journal->current;
+
+	if (!segment)
+		return -ENOSPC;
+	if (segment->records.err) {
+		segment->header->stale = 1;
+		return segment->records.err;
+	}
+	segment_commit(segment);
+	return 0;
+}
+
+void journal_received(struct journal *journal)
+{
+	struct segment *segment = journal->current;
+
+	if (!segment)
+		return;
+	if (segment->records.err)
+		segment->header->stale = 1;
+	else
+		__atomic_store_n(&segment->header->written,
+				 segment->records.len, __ATOMIC_RELEASE);
+}
+
+void journal_call(struct journal *journal, enum journal_call call,
+		  uint32_t conn)
+{
+	struct header *header;
+
+	if (!journal->current)
+		return;
+	header = journal->current->header;
+	if (call)
+		header->call_conn = conn;
+	__atomic_store_n(&header->call, call, __ATOMIC_RELEASE);
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+}
+
+void journal_execute(struct journal *journal, uint32_t conn, uint64_t pos,
+		     uint32_t tries)
+{
+	struct header *header;
+
+	if (!journal->current)
+		return;
+	header = journal->current->header;
+	if (conn) {
+		header->exec_pos = pos;
+		header->exec_tries = tries;
+	}
+	__atomic_store_n(&header->exec_conn, conn, __ATOMIC_RELEASE);
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+}
+
+/* ---- state --------------------------------------------------------------- */
+
+size_t journal_used(const struct journal *journal)
+{
+	return journal->current ? journal->current->records.len : 0;
+}
+
+size_t journal_account(const struct journal *journal)
+{
+	return journal->current ? journal->current->header->account : 0;
+}
+
+struct blob journal_account_records(const struct journal *journal)
+{
+	const struct segment *segment = journal->current;
+
+	if (!segment)
+		return (struct blob){ NULL, 0 };
+	return (struct blob){ segment->records.data, segment->header->account };
+}
+
+const char *journal_boot_id(const struct journal *journal)
+{
+	return journal->boot_id;
+}
+
+bool journal_broken(const struct journal *journal)
+{
+	return !journal->current || journal->current->records.err;
+}
+
+size_t journal_bytes(const struct journal *journal)
+{
+	struct segment *segment;
+	size_t bytes = 0;
+
+	list_for_each(segment, &journal->segments, in_journal)
+		bytes += segment->size;
+	return bytes;
+}
+
+uint64_t journal_epoch(const struct journal *journal)
+{
+	return journal->current ? journal->current->epoch : 0;
+}
+
+bool journal_oldest(const struct journal *journal, uint64_t *epoch,
+		    struct blob *records)
+{
+	struct segment *segment = list_first(&journal->segments,
+					     struct segment, in_journal);
+
+	if (!segment || segment == journal->current)
+		return false;
+	*epoch = segment->epoch;
+	*records = (struct blob){ segment->records.data,
+				  segment->header->committed };
+	return true;
+}
+
+void journal_drop_oldest(struct journal *journal)
+{
+	struct segment *segment = list_first(&journal->segments,
+					     struct segment, in_journal);
+
+	remove_file(journal, segment->epoch);
+	talloc_free(segment);
+}

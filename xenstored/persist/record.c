@@ -1,0 +1,448 @@
+/* SPDX-License-Identifier: MIT */
+#include "persist/record.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define ALIGN8(n) (((n) + 7) & ~(size_t)7)
+#define BODY_MAX (1u << 24)
+
+struct head {
+	uint32_t len;
+	uint16_t type;
+	uint16_t spare;
+	uint32_t seq;
+	uint32_t sum;
+};
+
+/*
+ * Catches what goes wrong by accident: a page that was not written, a file cut
+ * off, a bug. Eight bytes at a time, because every request pays for it.
+ */
+static uint32_t checksum(const unsigned char *data, size_t len)
+{
+	const uint64_t k = 0x9e3779b97f4a7c15;
+	uint64_t sum = len, word;
+	struct head head;
+	size_t i;
+
+	memcpy(&head, data, sizeof(head));
+	sum = (sum ^ ((uint64_t)head.seq << 32 | head.type)) * k;
+	for (i = sizeof(head); i < len; i += 8) {
+		memcpy(&word, data + i, 8);
+		sum = (sum ^ word) * k;
+		sum ^= sum >> 29;
+	}
+	return sum ^ sum >> 32;
+}
+
+/* ---- writing ------------------------------------------------------------- */
+
+/* The body of a record of `len` bytes, to be filled; NULL: no room. */
+static unsigned char *open_record(struct records *to, size_t len)
+{
+	size_t whole = sizeof(struct head) + ALIGN8(len);
+	unsigned char *p;
+
+	if (to->err)
+		return NULL;
+	if (len > BODY_MAX) {
+		to->err = -E2BIG;
+		return NULL;
+	}
+	if (to->room - to->len < whole) {
+		to->err = to->more(to, whole);
+		if (to->err)
+			return NULL;
+	}
+	p = to->data + to->len;
+	if (len & 7)	/* what the checksum covers is defined */
+		memset(p + whole - 8, 0, 8);
+	return p + sizeof(struct head);
+}
+
+static void close_record(struct records *to, enum record_type type, size_t len)
+{
+	unsigned char *p = to->data + to->len;
+	struct head head = {
+		.len = sizeof(head) + ALIGN8(len),
+		.type = type,
+		.seq = ++to->seq,
+	};
+
+	memcpy(p, &head, sizeof(head));
+	head.sum = checksum(p, head.len);
+	memcpy(p, &head, sizeof(head));
+	to->len += head.len;
+}
+
+static unsigned char *add(unsigned char *p, const void *data, size_t len)
+{
+	if (len)
+		memcpy(p, data, len);
+	return p + len;
+}
+
+/* A record that is one structure without pointers. */
+static void put_plain(struct records *to, enum record_type type,
+		      const void *body, size_t len)
+{
+	unsigned char *p = open_record(to, len);
+
+	if (!p)
+		return;
+	memcpy(p, body, len);
+	close_record(to, type, len);
+}
+
+#define PUT_PLAIN(symbol, name, type)                                          \
+	void record_##name(struct records *to, const struct type *rec)         \
+	{                                                                      \
+		put_plain(to, RECORD_##symbol, rec, sizeof(*rec));             \
+	}
+
+PUT_PLAIN(BEGIN, begin, rec_begin)
+PUT_PLAIN(GENERATION, generation, rec_generation)
+PUT_PLAIN(LIMITS, limits, rec_limits)
+PUT_PLAIN(PURGE, purge, rec_domid)
+PUT_PLAIN(DOMAIN, domain, rec_domain)
+PUT_PLAIN(DOMAIN_GONE, domain_gone, rec_domid)
+PUT_PLAIN(CONN, conn, rec_conn)
+PUT_PLAIN(CONN_GONE, conn_gone, rec_of_conn)
+PUT_PLAIN(UNWATCH_ALL, unwatch_all, rec_of_conn)
+PUT_PLAIN(TXN, txn, rec_txn)
+PUT_PLAIN(TXN_END, txn_end, rec_txn)
+PUT_PLAIN(EXECUTED, executed, rec_count)
+PUT_PLAIN(SENT, sent, rec_count)
+PUT_PLAIN(DROPPED, dropped, rec_count)
+PUT_PLAIN(RESET, reset, rec_of_conn)
+PUT_PLAIN(IGNORE, ignore, rec_count)
+PUT_PLAIN(DESCRIPTOR, descriptor, rec_descriptor)
+
+/* The bodies of the others begin with one of these. */
+
+struct node_body {
+	uint64_t generation;
+	uint32_t value_len;
+	uint16_t path_len;	/* with its NUL */
+	uint16_t n_perms;
+	uint32_t what;
+	/* permissions, path, value */
+};
+
+struct remove_body {
+	uint64_t generation;
+	/* path */
+};
+
+struct watch_body {
+	uint32_t conn;
+	int32_t depth;
+	uint16_t relative;
+	uint16_t path_len;	/* with its NUL */
+	/* path, token */
+};
+
+struct input_body {
+	uint64_t pos;
+	uint32_t conn;
+	uint32_t len;
+	/* data */
+};
+
+struct output_body {
+	uint32_t conn;
+	uint32_t len;
+	/* data */
+};
+
+void record_node(struct records *to, const struct rec_node *rec)
+{
+	struct node_body body = {
+		.generation = rec->generation,
+		.value_len = rec->what & REC_VALUE ? rec->value.len : 0,
+		.path_len = strlen(rec->path) + 1,
+		.n_perms = rec->what & REC_PERMS ? rec->n_perms : 0,
+		.what = rec->what,
+	};
+	size_t perms = body.n_perms * sizeof(struct perm);
+	size_t len = sizeof(body) + perms + body.path_len + body.value_len;
+	unsigned char *p = open_record(to, len);
+
+	if (!p)
+		return;
+	p = add(p, &body, sizeof(body));
+	p = add(p, rec->perms, perms);
+	p = add(p, rec->path, body.path_len);
+	add(p, rec->value.data, body.value_len);
+	close_record(to, RECORD_NODE, len);
+}
+
+void record_node_remove(struct records *to, const struct rec_node_remove *rec)
+{
+	struct remove_body body = { .generation = rec->generation };
+	size_t path_len = strlen(rec->path) + 1;
+	size_t len = sizeof(body) + path_len;
+	unsigned char *p = open_record(to, len);
+
+	if (!p)
+		return;
+	p = add(p, &body, sizeof(body));
+	add(p, rec->path, path_len);
+	close_record(to, RECORD_NODE_REMOVE, len);
+}
+
+static void put_watch(struct records *to, enum record_type type,
+		      const struct rec_watch *rec)
+{
+	struct watch_body body = {
+		.conn = rec->conn,
+		.depth = rec->depth,
+		.relative = rec->relative,
+		.path_len = strlen(rec->path) + 1,
+	};
+	size_t token_len = strlen(rec->token) + 1;
+	size_t len = sizeof(body) + body.path_len + token_len;
+	unsigned char *p = open_record(to, len);
+
+	if (!p)
+		return;
+	p = add(p, &body, sizeof(body));
+	p = add(p, rec->path, body.path_len);
+	add(p, rec->token, token_len);
+	close_record(to, type, len);
+}
+
+void record_watch(struct records *to, const struct rec_watch *rec)
+{
+	put_watch(to, RECORD_WATCH, rec);
+}
+
+void record_unwatch(struct records *to, const struct rec_watch *rec)
+{
+	put_watch(to, RECORD_UNWATCH, rec);
+}
+
+void record_input(struct records *to, const struct rec_input *rec)
+{
+	struct input_body body = { rec->pos, rec->conn, rec->data.len };
+	size_t len = sizeof(body) + rec->data.len;
+	unsigned char *p = open_record(to, len);
+
+	if (!p)
+		return;
+	p = add(p, &body, sizeof(body));
+	add(p, rec->data.data, rec->data.len);
+	close_record(to, RECORD_INPUT, len);
+}
+
+void record_output(struct records *to, const struct rec_output *rec)
+{
+	struct output_body body = { rec->conn,
+				    rec->head.len + rec->payload.len };
+	size_t len = sizeof(body) + body.len;
+	unsigned char *p = open_record(to, len);
+
+	if (!p)
+		return;
+	p = add(p, &body, sizeof(body));
+	p = add(p, rec->head.data, rec->head.len);
+	add(p, rec->payload.data, rec->payload.len);
+	close_record(to, RECORD_OUTPUT, len);
+}
+
+/* ---- reading ------------------------------------------------------------- */
+
+/* A string at p that ends before `end`. */
+static bool is_string(const unsigned char *p, const unsigned char *end)
+{
+	return p < end && memchr(p, 0, end - p);
+}
+
+static int read_node(const unsigned char *p, size_t len,
+		     const struct record_handlers *handlers, void *arg)
+{
+	struct node_body body;
+	struct rec_node rec;
+	size_t perms;
+
+	if (len < sizeof(body))
+		return -EPROTO;
+	memcpy(&body, p, sizeof(body));
+	perms = body.n_perms * sizeof(struct perm);
+	if (len - sizeof(body) < perms + body.path_len + body.value_len)
+		return -EPROTO;
+	rec.what = body.what;
+	rec.generation = body.generation;
+	rec.perms = (const struct perm *)(p + sizeof(body));
+	rec.n_perms = body.n_perms;
+	p += sizeof(body) + perms;
+	if (!is_string(p, p + body.path_len))
+		return -EPROTO;
+	rec.path = (const char *)p;
+	rec.value = (struct blob){ p + body.path_len, body.value_len };
+	return handlers->node(arg, &rec);
+}
+
+static int read_node_remove(const unsigned char *p, size_t len,
+			    const struct record_handlers *handlers, void *arg)
+{
+	struct remove_body body;
+	struct rec_node_remove rec;
+
+	if (len < sizeof(body) || !is_string(p + sizeof(body), p + len))
+		return -EPROTO;
+	memcpy(&body, p, sizeof(body));
+	rec.generation = body.generation;
+	rec.path = (const char *)p + sizeof(body);
+	return handlers->node_remove(arg, &rec);
+}
+
+static int read_watch_body(const unsigned char *p, size_t len,
+			   struct rec_watch *rec)
+{
+	struct watch_body body;
+
+	if (len < sizeof(body))
+		return -EPROTO;
+	memcpy(&body, p, sizeof(body));
+	rec->conn = body.conn;
+	rec->depth = body.depth;
+	rec->relative = body.relative;
+	rec->path = (const char *)p + sizeof(body);
+	rec->token = rec->path + body.path_len;
+	if (!is_string(p + sizeof(body), p + len) ||
+	    sizeof(body) + body.path_len > len ||
+	    !is_string(p + sizeof(body) + body.path_len, p + len))
+		return -EPROTO;
+	return 0;
+}
+
+static int read_watch(const unsigned char *p, size_t len,
+		      const struct record_handlers *handlers, void *arg)
+{
+	struct rec_watch rec;
+	int err = read_watch_body(p, len, &rec);
+
+	return err ? err : handlers->watch(arg, &rec);
+}
+
+static int read_unwatch(const unsigned char *p, size_t len,
+			const struct record_handlers *handlers, void *arg)
+{
+	struct rec_watch rec;
+	int err = read_watch_body(p, len, &rec);
+
+	return err ? err : handlers->unwatch(arg, &rec);
+}
+
+static int read_input(const unsigned char *p, size_t len,
+		      const struct record_handlers *handlers, void *arg)
+{
+	struct input_body body;
+	struct rec_input rec;
+
+	if (len < sizeof(body))
+		return -EPROTO;
+	memcpy(&body, p, sizeof(body));
+	if (len - sizeof(body) < body.len)
+		return -EPROTO;
+	rec.conn = body.conn;
+	rec.pos = body.pos;
+	rec.data = (struct blob){ p + sizeof(body), body.len };
+	return handlers->input(arg, &rec);
+}
+
+static int read_output(const unsigned char *p, size_t len,
+		       const struct record_handlers *handlers, void *arg)
+{
+	struct output_body body;
+	struct rec_output rec = { 0 };
+
+	if (len < sizeof(body))
+		return -EPROTO;
+	memcpy(&body, p, sizeof(body));
+	if (len - sizeof(body) < body.len)
+		return -EPROTO;
+	rec.conn = body.conn;
+	rec.payload = (struct blob){ p + sizeof(body), body.len };
+	return handlers->output(arg, &rec);
+}
+
+#define READ_PLAIN(name, type)                                                 \
+	static int read_##name(const unsigned char *p, size_t len,             \
+			       const struct record_handlers *handlers,         \
+			       void *arg)                                      \
+	{                                                                      \
+		struct type rec;                                               \
+                                                                               \
+		if (len < sizeof(rec))                                         \
+			return -EPROTO;                                        \
+		memcpy(&rec, p, sizeof(rec));                                  \
+		return handlers->name(arg, &rec);                              \
+	}
+
+READ_PLAIN(begin, rec_begin)
+READ_PLAIN(generation, rec_generation)
+READ_PLAIN(limits, rec_limits)
+READ_PLAIN(purge, rec_domid)
+READ_PLAIN(domain, rec_domain)
+READ_PLAIN(domain_gone, rec_domid)
+READ_PLAIN(conn, rec_conn)
+READ_PLAIN(conn_gone, rec_of_conn)
+READ_PLAIN(unwatch_all, rec_of_conn)
+READ_PLAIN(txn, rec_txn)
+READ_PLAIN(txn_end, rec_txn)
+READ_PLAIN(executed, rec_count)
+READ_PLAIN(sent, rec_count)
+READ_PLAIN(dropped, rec_count)
+READ_PLAIN(reset, rec_of_conn)
+READ_PLAIN(ignore, rec_count)
+READ_PLAIN(descriptor, rec_descriptor)
+
+static int dispatch(enum record_type type, const unsigned char *body,
+		    size_t len, const struct record_handlers *handlers,
+		    void *arg)
+{
+	switch (type) {
+#define RECORD_CASE(number, symbol, name, type)                                \
+	case RECORD_##symbol:                                                  \
+		return handlers->name ? read_##name(body, len, handlers, arg)  \
+				      : 0;
+		RECORD_TYPES(RECORD_CASE)
+#undef RECORD_CASE
+	}
+	return -EPROTO;
+}
+
+int record_read(const unsigned char *data, size_t len, size_t *pos,
+		uint32_t *seq, const struct record_handlers *handlers,
+		void *arg)
+{
+	const unsigned char *p = data + *pos;
+	size_t left = len - *pos;
+	struct head head;
+
+	if (!left)
+		return EAGAIN;
+	if (left < sizeof(head))
+		return -EPROTO;
+	memcpy(&head, p, sizeof(head));
+	if (head.len < sizeof(head) || head.len > left || head.len & 7 ||
+	    head.seq != *seq + 1 || head.sum != checksum(p, head.len))
+		return -EPROTO;
+	*pos += head.len;
+	*seq = head.seq;
+	return dispatch(head.type, p + sizeof(head), head.len - sizeof(head),
+			handlers, arg);
+}
+
+const char *record_node_path(const unsigned char *record)
+{
+	struct node_body body;
+
+	record += sizeof(struct head);
+	memcpy(&body, record, sizeof(body));
+	return (const char *)record + sizeof(body) +
+	       body.n_perms * sizeof(struct perm);
+}

@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Records: what the journal holds, one for each thing that happened.
+ *
+ *	 0     len    u32, of the whole record, a multiple of 8
+ *	 4     type   u16
+ *	 6     spare  u16, 0
+ *	 8     seq    u32, one more than that of the record before
+ *	12     sum    u32, over everything but itself
+ *	16     body
+ *
+ * Byte order and layout are the machine's: a journal never leaves its host.
+ * Strings in bodies end with a NUL, so that they are used where they lie.
+ *
+ * V1  Applying all records in order to nothing gives the state.
+ * V2  A record that was cut off, changed, or stands in the wrong place is
+ *     recognised, and reading ends before it.
+ */
+#ifndef PERSIST_RECORD_H
+#define PERSIST_RECORD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/blob.h"
+#include "base/quota.h"
+#include "store/perms.h"
+
+/* X(number, symbol, name of the handler, its argument) */
+#define RECORD_TYPES(X)                                                        \
+	X(1, BEGIN, begin, rec_begin)                                          \
+	X(2, GENERATION, generation, rec_generation)                           \
+	X(3, LIMITS, limits, rec_limits)                                       \
+	X(4, NODE, node, rec_node)                                             \
+	X(5, NODE_REMOVE, node_remove, rec_node_remove)                        \
+	X(6, PURGE, purge, rec_domid)                                          \
+	X(7, DOMAIN, domain, rec_domain)                                       \
+	X(8, DOMAIN_GONE, domain_gone, rec_domid)                              \
+	X(9, CONN, conn, rec_conn)                                             \
+	X(10, CONN_GONE, conn_gone, rec_of_conn)                               \
+	X(11, WATCH, watch, rec_watch)                                         \
+	X(12, UNWATCH, unwatch, rec_watch)                                     \
+	X(13, UNWATCH_ALL, unwatch_all, rec_of_conn)                           \
+	X(14, TXN, txn, rec_txn)                                               \
+	X(15, TXN_END, txn_end, rec_txn)                                       \
+	X(16, INPUT, input, rec_input)                                         \
+	X(17, EXECUTED, executed, rec_count)                                   \
+	X(18, OUTPUT, output, rec_output)                                      \
+	X(19, SENT, sent, rec_count)                                           \
+	X(20, DROPPED, dropped, rec_count)                                     \
+	X(21, RESET, reset, rec_of_conn)                                       \
+	X(22, IGNORE, ignore, rec_count)                                       \
+	X(23, DESCRIPTOR, descriptor, rec_descriptor)
+
+enum record_type {
+#define RECORD_ENUM(number, symbol, name, type) RECORD_##symbol = number,
+	RECORD_TYPES(RECORD_ENUM)
+#undef RECORD_ENUM
+};
+
+/* Everything but the nodes is told anew after this; with `all` they are, too.
+ * What was known before is forgotten. */
+struct rec_begin {
+	bool all;
+};
+
+struct rec_generation {
+	uint64_t generation;	/* of the store */
+};
+
+struct rec_limits {
+	struct limits limits;	/* for domains that become known */
+};
+
+/* What of a node is set. */
+enum {
+	REC_CREATE = 1,		/* absent so far; at the end of its siblings */
+	REC_VALUE = 2,
+	REC_PERMS = 4,
+};
+
+struct rec_node {
+	unsigned int what;
+	const char *path;
+	uint64_t generation;
+	struct blob value;
+	const struct perm *perms;
+	size_t n_perms;
+};
+
+/* With all below it. */
+struct rec_node_remove {
+	const char *path;
+	uint64_t generation;
+};
+
+/* PURGE: entries 1.. of all permission lists that name it are gone. */
+struct rec_domid {
+	uint16_t domid;
+};
+
+struct rec_domain {		/* replaces what was known of it */
+	uint16_t domid;
+	uint16_t target;	/* DOMID_INVALID: none */
+	bool introduced;
+	bool shutdown;
+	uint32_t features;
+	uint32_t remote;	/* event channel ports */
+	uint32_t local;
+	uint32_t spare;
+	uint64_t gfn;
+	uint64_t unique_id;
+	uint64_t born;
+	struct limits limits;
+};
+
+/* A connection. Positions count the bytes of each direction; those of a ring
+ * are its indices, continued to 64 bits. */
+struct rec_conn {
+	uint32_t conn;		/* number in order of creation, never 0 */
+	int32_t fd;		/* sockets; -1: a ring */
+	uint16_t domid;		/* rings */
+	bool ignored;		/* rings: broke the rules */
+	uint64_t in;		/* position of the first byte not executed */
+	uint64_t out;		/* position of the first byte not sent */
+	uint32_t last_txn;
+};
+
+struct rec_of_conn {
+	uint32_t conn;
+};
+
+struct rec_watch {		/* UNWATCH: depth and relative mean nothing */
+	uint32_t conn;
+	const char *path;	/* canonical */
+	const char *token;
+	uint16_t relative;
+	int32_t depth;
+};
+
+struct rec_txn {
+	uint32_t conn;
+	uint32_t txn;
+};
+
+/* Received bytes. They count from when they are written, not only from the
+ * commit: nobody will send them again. */
+struct rec_input {
+	uint32_t conn;
+	uint64_t pos;
+	struct blob data;
+};
+
+struct rec_count {
+	uint32_t conn;
+	/* EXECUTED, SENT: the new position; DROPPED: place of the message in
+	 * the queue, from 0; IGNORE: XENSTORE_ERROR_* */
+	uint64_t n;
+};
+
+/* One message was queued; head and payload may be told in two pieces. */
+struct rec_output {
+	uint32_t conn;
+	struct blob head;
+	struct blob payload;
+};
+
+/* An open descriptor that is not a connection. */
+enum rec_descriptor_kind { REC_LISTENER, REC_PORT };
+
+struct rec_descriptor {
+	uint32_t kind;
+	int32_t fd;
+};
+
+/* ---- writing ------------------------------------------------------------- */
+
+/*
+ * Where records are put. `more` makes room for at least `need` further bytes;
+ * it may move `data`. When it fails, records are lost and `err` tells.
+ */
+struct records {
+	unsigned char *data;
+	size_t len, room;
+	uint32_t seq;		/* of the last record */
+	int err;
+	int (*more)(struct records *records, size_t need);
+};
+
+void record_begin(struct records *to, const struct rec_begin *rec);
+void record_generation(struct records *to, const struct rec_generation *rec);
+void record_limits(struct records *to, const struct rec_limits *rec);
+void record_node(struct records *to, const struct rec_node *rec);
+void record_node_remove(struct records *to, const struct rec_node_remove *rec);
+void record_purge(struct records *to, const struct rec_domid *rec);
+void record_domain(struct records *to, const struct rec_domain *rec);
+void record_domain_gone(struct records *to, const struct rec_domid *rec);
+void record_conn(struct records *to, const struct rec_conn *rec);
+void record_conn_gone(struct records *to, const struct rec_of_conn *rec);
+void record_watch(struct records *to, const struct rec_watch *rec);
+void record_unwatch(struct records *to, const struct rec_watch *rec);
+void record_unwatch_all(struct records *to, const struct rec_of_conn *rec);
+void record_txn(struct records *to, const struct rec_txn *rec);
+void record_txn_end(struct records *to, const struct rec_txn *rec);
+void record_input(struct records *to, const struct rec_input *rec);
+void record_executed(struct records *to, const struct rec_count *rec);
+void record_output(struct records *to, const struct rec_output *rec);
+void record_sent(struct records *to, const struct rec_count *rec);
+void record_dropped(struct records *to, const struct rec_count *rec);
+void record_reset(struct records *to, const struct rec_of_conn *rec);
+void record_ignore(struct records *to, const struct rec_count *rec);
+void record_descriptor(struct records *to, const struct rec_descriptor *rec);
+
+/* ---- reading ------------------------------------------------------------- */
+
+/* Missing ones are skipped. What they get is good during the call; strings and
+ * bytes as long as the records. Other than 0 ends the reading. */
+struct record_handlers {
+#define RECORD_HANDLER(number, symbol, name, type)                             \
+	int (*name)(void *arg, const struct type *rec);
+	RECORD_TYPES(RECORD_HANDLER)
+#undef RECORD_HANDLER
+};
+
+/*
+ * Reads one record at data + *pos, and steps over it. `seq` is that of the
+ * record before, and set to its own.
+ * EAGAIN: the end. -EPROTO: damaged (V2). Else what the handler said.
+ */
+int record_read(const unsigned char *data, size_t len, size_t *pos,
+		uint32_t *seq, const struct record_handlers *handlers,
+		void *arg);
+
+/* The path in a whole NODE record. */
+const char *record_node_path(const unsigned char *record);
+
+#endif
