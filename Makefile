@@ -263,6 +263,7 @@ unit_TESTS += path
 unit_TESTS += view
 unit_TESTS += watch
 unit_TESTS += txn
+unit_TESTS += txn_oracle
 unit_TESTS += keeper
 unit_TESTS += stream
 unit_TESTS += journal checkpoint persist_model

@@ -113,19 +113,26 @@ void intents_add_remove(struct intents *intents, struct intent *intent,
 			struct intent *parent)
 {
 	struct touched *top = intent->at, *at;
-	struct intent *first = NULL, *each, *tmp;
+	struct intent *first = NULL, *former, *each, *tmp;
 
 	for (at = trail_next(top, NULL); at; at = trail_next(top, at)) {
 		each = intent_creating(at);
 		if (each && (!first || each->seq < first->seq))
 			first = each;
 	}
-	if (first && parent && !intent_creating(parent->at)) {
+	former = parent ? intent_creating(parent->at) : NULL;
+	if (first && parent && !former) {
 		parent->seq = first->seq;
 		parent->at->ensured = true;
 		intents_link(intents, &first->in_log, parent);
 	} else {
 		talloc_free(parent);
+	}
+	/* what is made on the way to `first` is made then, not later */
+	if (first && former && former->seq > first->seq) {
+		list_del(&former->in_log);
+		list_insert_before(&first->in_log, &former->in_log);
+		former->seq = first->seq;
 	}
 	for (at = trail_next(top, NULL); at; at = trail_next(top, at)) {
 		list_for_each_safe(each, tmp, &at->intents, of_node)

@@ -9,6 +9,7 @@
 #include "store/edit.h"
 #include "store/path.h"
 #include "store/tree.h"
+#include "store/txn_priv.h"
 
 static bool owns(const struct node *node, uint16_t domid)
 {
@@ -142,6 +143,7 @@ int store_purge_domain(struct store *store, uint16_t domid, bool keep_orphans)
 		edit_publish(&edit);
 		owner_purge(owner, reaper_last(store->reaper));
 	}
+	txns_purge(store, domid);
 	perms_purge(store->perms, domid);
 	store->purges++;
 	store->version++;

@@ -12,6 +12,14 @@
 #include "store/txn_priv.h"
 #include "store/view.h"
 
+/* The record above, and the length of its path. */
+static struct touched *step_up(const struct touched *at, size_t *len)
+{
+	*len -= at->len + 1;
+	*len += !*len;		/* the root is one byte, too */
+	return at->parent;
+}
+
 /* ---- pinning ------------------------------------------------------------- */
 
 static bool txn_is_limited(const struct txn *txn)
@@ -107,6 +115,27 @@ static int private_apply(struct txn *txn, struct node **root,
 	abort();
 }
 
+/* Would the node's ancestors have to be made again that were there when its
+ * unprivileged maker was judged by them? */
+static bool lost_ancestor(const struct node *root, const struct who *who,
+			  const struct intent *intent)
+{
+	const struct touched *at = intent->at;
+	size_t len, at_len = strlen(at->path);
+
+	if (who->privileged || intent->kind == INTENT_PERMS ||
+	    intent->kind == INTENT_REMOVE)
+		return false;
+	tree_nearest(root, at->path, &len);
+	if (at_len == len)
+		return false;
+	for (at = step_up(at, &at_len); at_len > len;
+	     at = step_up(at, &at_len))
+		if (!at->ensured)
+			return true;
+	return false;
+}
+
 /* T1: the snapshot moves to the live tree, and takes our writes along. */
 static bool txn_rebase(struct txn *txn)
 {
@@ -121,7 +150,9 @@ static bool txn_rebase(struct txn *txn)
 	mine = node_ref(txn->store->root);
 	list_for_each(intent, &txn->intents.log, in_log)
 	{
-		err = private_apply(txn, &mine, intent);
+		err = lost_ancestor(mine, &txn->who, intent) ?
+			      EAGAIN :
+			      private_apply(txn, &mine, intent);
 		if (err) {	/* it may stay where it is as well */
 			node_unref(mine);
 			return false;
@@ -339,9 +370,7 @@ static void saw_mixed_access(struct txn *txn, enum wish wish)
 		return;
 	while (at_len > len) {
 		missing = at;
-		at_len -= at->len + 1;
-		at_len += !at_len;	/* the root is one byte, too */
-		at = at->parent;
+		at = step_up(at, &at_len);
 	}
 	if (touched_is_cut(at))
 		return;			/* made anew, by us */
@@ -382,9 +411,7 @@ static void saw_perms(struct txn *txn)
 					base_node(txn, path, len));
 		if (!at->ensured || !at->parent->parent)
 			break;
-		len -= at->len + 1;
-		len += !len;
-		at = at->parent;
+		at = step_up(at, &len);
 	}
 }
 
@@ -493,12 +520,8 @@ static int txn_ensure_above(struct txn *txn, size_t len)
 	struct touched *at = txn->at;
 	int err;
 
-	for (;;) {
-		at_len -= at->len + 1;
-		at_len += !at_len;
-		if (at_len <= len)
-			return 0;
-		at = at->parent;
+	for (at = step_up(at, &at_len); at_len > len;
+	     at = step_up(at, &at_len)) {
 		if (!at->path && !txn_may_touch(txn, 1))
 			return ENOSPC;
 		err = trail_name(txn->trail, at);
@@ -506,6 +529,19 @@ static int txn_ensure_above(struct txn *txn, size_t len)
 			return err;
 		at->ensured = true;
 	}
+	return 0;
+}
+
+/* To a privileged writer those that are there are as good as those he makes:
+ * their absence would not be seen. */
+static void txn_imply_above(struct txn *txn)
+{
+	struct touched *at;
+
+	if (!txn->who.privileged)
+		return;
+	for (at = txn->at->parent; at->parent; at = at->parent)
+		at->ensured = true;
 }
 
 /* What failed half-way must not be committed. */
@@ -537,6 +573,7 @@ static int txn_create(struct txn *txn, enum intent_kind kind,
 	}
 	intents_add_create(&txn->intents, intent);
 	at->ensured = true;
+	txn_imply_above(txn);
 	err = txn_pay(txn);
 	return err ? txn_failed(txn, err) : 0;
 }
@@ -638,6 +675,32 @@ int txn_set_perms(struct txn *txn, struct perms *perms)
 	return err ? txn_failed(txn, err) : 0;
 }
 
+static bool names(const struct perms *perms, uint16_t domid)
+{
+	size_t n;
+	const struct perm *list = perms_list(perms, &n);
+
+	for (size_t i = 0; i < n; i++)
+		if (list[i].domid == domid)
+			return true;
+	return false;
+}
+
+void txns_purge(struct store *store, uint16_t domid)
+{
+	struct txn *txn;
+	struct intent *intent;
+
+	list_for_each(txn, &store->txns, in_store)
+	{
+		list_for_each(intent, &txn->intents.log, in_log)
+		{
+			if (intent->perms && names(intent->perms, domid))
+				txn->outlived = true;
+		}
+	}
+}
+
 /* ---- committing ---------------------------------------------------------- */
 
 /* A change of the changeset, and whom it is about. */
@@ -654,26 +717,6 @@ struct commit {
 	size_t ntold;
 };
 
-/* The verdict on an unprivileged creation followed from ancestors that are no
- * longer there. */
-static bool lost_ancestor(const struct commit *commit, const struct touched *at)
-{
-	size_t len, at_len = strlen(at->path);
-
-	if (commit->edit.who->privileged)
-		return false;
-	tree_nearest(commit->edit.root, at->path, &len);
-	for (;;) {
-		at_len -= at->len + 1;
-		at_len += !at_len;
-		if (at_len <= len)
-			return false;
-		at = at->parent;
-		if (!at->ensured)
-			return true;
-	}
-}
-
 /* I2: an intent on the live tree. */
 static int commit_intent(struct commit *commit, const struct intent *intent)
 {
@@ -686,7 +729,7 @@ static int commit_intent(struct commit *commit, const struct intent *intent)
 	switch (intent->kind) {
 	case INTENT_CREATE:
 	case INTENT_WRITE:
-		if (!exists && lost_ancestor(commit, intent->at))
+		if (lost_ancestor(edit->root, edit->who, intent))
 			err = EAGAIN;
 		else if (!exists)
 			err = edit_create(edit, path, intent->value);
@@ -818,6 +861,8 @@ int txn_commit(struct txn *txn, const struct who *who)
 		return EAGAIN;
 	if (!txn->intents.count)
 		return 0;	/* T5 */
+	if (txn->outlived)
+		return EAGAIN;
 	if (!txn_holds(txn, who, &differs)) {
 		if (!trail_name(txn->trail, differs))
 			txn->conflict = differs->path;

@@ -33,7 +33,8 @@ int txn_begin(TALLOC_CTX *ctx, struct store *store, struct ledger *ledger,
 /*
  * Commits. Whatever the result, the transaction is over; the caller frees it.
  * EAGAIN: a facet in the read set differs by content, or the snapshot was
- *         dropped to bound memory; the store is untouched.
+ *         dropped to bound memory, or a domain that it gives permissions to
+ *         has died; the store is untouched.
  * ENOSPC: a quota refuses the resulting changeset.
  * ENOMEM: an operation inside failed for lack of memory or quota.
  */
@@ -46,7 +47,7 @@ size_t txn_nodes(const struct txn *txn);
 void txn_doom(struct txn *txn);
 
 /* After EAGAIN: the path whose facet differed, for reports and reservations;
- * NULL if the snapshot was dropped. Good until the txn is freed. */
+ * NULL if there is none. Good until the txn is freed. */
 const char *txn_conflict(const struct txn *txn);
 
 /*

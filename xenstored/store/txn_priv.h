@@ -27,6 +27,7 @@ struct txn {
 	uint64_t charged;	/* bytes, on the ledger */
 	bool removed;		/* something, some time */
 	bool doomed;
+	bool outlived;		/* a domain that it gives permissions to */
 	bool dropped;		/* the snapshot is gone */
 	bool astray;		/* ... and something was asked since */
 	const char *conflict;
@@ -55,6 +56,9 @@ int txn_mkdir(struct txn *txn);
 int txn_remove(struct txn *txn);
 int txn_set_perms(struct txn *txn, struct perms *perms);
 
+/* A domain died: whoever was about to give it permissions, or nodes, does not
+ * give them to the next one of that id. */
+void txns_purge(struct store *store, uint16_t domid);
 /* Lets go of the snapshot. */
 void txn_drop(struct txn *txn);
 /* Moves the snapshot to the live tree if what was seen holds there. */
