@@ -20,7 +20,8 @@ static void check_walk(const struct path *p)
 	unsigned int depth = 0;
 
 	while (path_next(p->text, &component, &n)) {
-		check(n && (path_is_special(p->text) || !memchr(component, '/', n)));
+		check(n);
+		check(path_is_special(p->text) || !memchr(component, '/', n));
 		sum += n;
 		depth++;
 	}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Any bytes as a history of edits, two bytes each, of four directories with up to
- * 256 children, with snapshots and failing allocations, against a model.
+ * Any bytes as a history of edits, two bytes each, of four directories with up
+ * to 256 children, with snapshots and failing allocations, against a model.
  */
 #include <stdio.h>
 #include <stdlib.h>

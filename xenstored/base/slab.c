@@ -93,7 +93,9 @@ size_t slab_round(size_t size)
 
 static struct slab *slab_of(const void *object)
 {
-	return (struct slab *)((uintptr_t)object & ~(uintptr_t)(SLAB_BYTES - 1));
+	uintptr_t in_slab = (uintptr_t)object % SLAB_BYTES;
+
+	return (struct slab *)((uintptr_t)object - in_slab);
 }
 
 static void *map(size_t size)

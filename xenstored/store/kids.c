@@ -133,6 +133,8 @@ uint32_t kids_slot_at(const struct kids *kids, size_t offset)
 		return slots_at(&big_of(kids)->slots, offset);
 	for (i = 0; i < kids_count(kids) && at < offset; i++)
 		at += list_bytes(flat_of(kids)->kid[i]);
+	if (kids)
+		nodes_of(kids)->work.passed += i;
 
 	return i;
 }
@@ -254,40 +256,32 @@ static struct big *big_own(struct kids **kids, struct spares *spares)
 	return big;
 }
 
-static int big_add_at(struct nodes *nodes, struct kids **kids,
-		      struct node *kid, struct names_place *place)
+static int big_add(struct nodes *nodes, struct kids **kids, struct node *kid)
 {
 	bool shared = obj_is_shared(*kids);
 	struct spares spares = { 0 };
 	struct big *big = big_of(*kids);
 	uint64_t prefix = names_prefix(kid->bytes, kid->obj.name_len);
+	struct names_place place;
 	int err;
 
+	nodes->work.compared += names_search(&big->names, &big->slots,
+					     kid->bytes, kid->obj.name_len,
+					     &place);
 	spares.wanted[OBJ_KIDS_BIG] = shared;
 	slots_count(&big->slots, big->slots.end, shared, &spares);
-	names_count_insert(&big->names, place, shared, &spares);
+	names_count_insert(&big->names, &place, shared, &spares);
 	err = spares_fill(nodes, &spares);
 	if (err)
 		return err;
 
 	big = big_own(kids, &spares);
-	names_insert(&big->names, place, prefix, big->slots.end, &spares);
+	names_insert(&big->names, &place, prefix, big->slots.end, &spares);
 	slots_append(&big->slots, kid, &spares);
 	big->kids.count++;
 	big->kids.bytes += list_bytes(kid);
 	spares_free(&spares);
 	return 0;
-}
-
-static int big_add(struct nodes *nodes, struct kids **kids, struct node *kid)
-{
-	const struct big *big = big_of(*kids);
-	struct names_place place;
-
-	nodes->work.compared +=
-		names_search(&big->names, &big->slots, kid->bytes,
-			     kid->obj.name_len, &place);
-	return big_add_at(nodes, kids, kid, &place);
 }
 
 static int big_replace(struct nodes *nodes, struct kids **kids, uint32_t slot,

@@ -53,8 +53,9 @@ static int compare(struct key *key, const struct slots_vec *slots,
 	if (key->prefix != n->prefix[i])
 		return key->prefix < n->prefix[i] ? -1 : 1;
 
-	return compare_node(key, slots, level ? least_slot(n->sub[i], level - 1) :
-						n->slot[i]);
+	return compare_node(key, slots,
+			    level ? least_slot(n->sub[i], level - 1) :
+				    n->slot[i]);
 }
 
 /* The last part whose names may include the key (I2). */

@@ -7,14 +7,14 @@
  * not look at nodes; the rest of the name is that of the node in the slot.
  *
  * I1  A leaf's entries are sorted by name; none is empty.
- * I2  prefix[i] of an inner object, i > 0: names in sub[i - 1] do not begin with
- *     more, names in sub[i] not with less. What begins with the same is told
- *     apart by the least name in sub[i]. prefix[0] has no meaning.
+ * I2  prefix[i] of an inner object, i > 0: names in sub[i - 1] do not begin
+ *     with more, names in sub[i] not with less. What begins with the same is
+ *     told apart by the least name in sub[i]. prefix[0] has no meaning.
  * I3  An edit takes all objects that it needs from the spares that were
  *     counted before; it cannot fail.
  *
- * Objects are not merged when they lose entries, nor does the height shrink: kids.c builds a map anew when
- * most of its slots are holes, which bounds their number.
+ * Objects are not merged when they lose entries, nor does the height shrink:
+ * kids.c builds a map anew when most of its slots are holes, which bounds both.
  */
 #ifndef STORE_NAMES_H
 #define STORE_NAMES_H

@@ -42,6 +42,7 @@ struct nodes_work {
 	uint64_t copied;	/* of these, copies of shared ones */
 	uint64_t copied_bytes;
 	uint64_t compared;	/* names */
+	uint64_t passed;	/* entries of maps, to find an offset */
 };
 const struct nodes_work *nodes_work(const struct nodes *nodes);
 /* For tests: n more allocations succeed, then all fail until UINT64_MAX. */
@@ -86,8 +87,8 @@ size_t node_list_kids(const struct node *node, size_t offset, char *buf,
 /* Do two nodes list the same names in the same order? Skips what they share. */
 bool node_same_kids(const struct node *a, const struct node *b);
 
-/* The size that quotas speak of: 16 + 8 per permission (perms_charged()) + value
- * + child names with terminators. */
+/* The size that quotas speak of: 16 + 8 per permission (perms_charged())
+ * + value + names of the children with terminators. */
 size_t node_quota_size(const struct node *node);
 
 #endif

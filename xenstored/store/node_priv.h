@@ -89,8 +89,8 @@ static inline bool obj_is_shared(const void *obj)
 }
 
 /*
- * Objects for an edit that must not fail half-way: what it wants is counted, the
- * lists are filled, the edit takes from them, what is left is freed.
+ * Objects for an edit that must not fail half-way: what it wants is counted,
+ * the lists are filled, the edit takes from them, what is left is freed.
  */
 struct spares {
 	uint16_t wanted[OBJ_KINDS];

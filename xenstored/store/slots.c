@@ -70,6 +70,7 @@ uint32_t slots_at(const struct slots_vec *vec, size_t offset)
 				break;
 			offset -= sub ? sub->bytes : 0;
 		}
+		nodes_of(s)->work.passed += i;
 		slot += i << (SLOTS_BITS * level);
 		s = s->sub[i];
 	}
@@ -78,6 +79,7 @@ uint32_t slots_at(const struct slots_vec *vec, size_t offset)
 
 		offset -= bytes < offset ? bytes : offset;
 	}
+	nodes_of(s)->work.passed += i;
 
 	return slot + i;
 }

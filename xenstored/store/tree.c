@@ -229,6 +229,7 @@ static int make_chain(struct nodes *nodes, const char *path, const char *rest,
 {
 	const char *end = path + strlen(path), *name;
 	struct node *node, *kid = NULL;
+	size_t len;
 
 	for (; end > rest; end = name - 1, value = nothing) {
 		name = rest;
@@ -236,8 +237,9 @@ static int make_chain(struct nodes *nodes, const char *path, const char *rest,
 			for (name = end; name > rest && name[-1] != '/'; name--)
 				;
 		}
-		node = node_new(nodes, (struct blob){ name, (size_t)(end - name) },
-				value, perms, generation);
+		len = (size_t)(end - name);
+		node = node_new(nodes, (struct blob){ name, len }, value, perms,
+				generation);
 		if (!node || (kid && kids_add(nodes, &node->kids, kid))) {
 			node_unref(node);
 			node_unref(kid);
