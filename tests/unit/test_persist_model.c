@@ -80,9 +80,9 @@ static uint32_t rnd(struct world *w, uint32_t n)
 }
 
 /* Dies here once in a while; only the toy daemon does. */
-static void die_maybe(const struct journal *j)
+static void die_maybe(const struct journal *j, int odds)
 {
-	if (j && !(rand() % 400))
+	if (j && !(rand() % odds))
 		raise(SIGKILL);
 }
 
@@ -298,7 +298,7 @@ static void do_input(struct world *w, struct journal *j, struct records *to,
 		journal_received(j);
 		shared->numbers[conn - w->conns] = conn->number;
 		shared->received[conn - w->conns] = conn->in_end;
-		die_maybe(j);
+		die_maybe(j, 50);
 	}
 	if (rnd(w, 3)) {
 		conn->in += rnd(w, conn->in_end - conn->in + 1);
@@ -428,12 +428,12 @@ static void tick(struct world *w, struct journal *j)
 	w->generation++;
 	while (n--) {
 		do_something(w, j, to);
-		die_maybe(j);
+		die_maybe(j, 400);
 	}
 	record_generation(to, &(struct rec_generation){ w->generation });
 	if (j && journal_commit(j))
 		abort();
-	die_maybe(j);
+	die_maybe(j, 400);
 }
 
 static void account_conn(const struct mconn *conn, struct records *to)
