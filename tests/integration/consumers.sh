@@ -314,7 +314,7 @@ for peer in ${PEERS:-ours}; do
 		lib_path=
 		if [ "$lib" = ours ]; then
 			lib_path=$BUILD
-			if nm -D "$BUILD/libxenstore.so.4" | grep -q __[at]san
+			if nm -D "$BUILD/libxenstore.so.4" | grep -q "__[at]san"
 			then
 				skip "Debian's programs" "built with a sanitizer"
 				continue
