@@ -56,9 +56,14 @@ expected_paths()
 	l:libxenstore.so.4 $lib/libxenstore.so
 	l:libxenstore.so.4.2 $lib/libxenstore.so.4
 	f644 $lib/libxenstore.a
+	f644 $lib/libxenstore.so.4.2
 	f644 $lib/pkgconfig/xenstore.pc
+	f644 lib/systemd/system/xenstored.service
+	f755 sbin/xenstored
 	f644 share/man/man1/xenstore.1
+	f644 share/man/man3/libxenstore.3
 	f644 share/man/man8/xenstore-control.8
+	f644 share/man/man8/xenstored.8
 	f644 share/bash-completion/completions/xenstore
 	l:xenstore share/bash-completion/completions/xenstore-control
 	END
@@ -81,6 +86,29 @@ are_expected()
 		esac
 		[ "$is" = "$what" ] || { echo "$path: $is, not $what"; return 1; }
 	done < <(expected_paths)
+}
+
+nothing_else()
+{
+	diff <(expected_paths | cut -d' ' -f2 | sort) \
+		<(cd "$1" && find . -not -type d | cut -c3- | sort)
+}
+
+unit_starts_it()
+{
+	grep "^ExecStart=$2/sbin/xenstored " \
+		"$1$2/lib/systemd/system/xenstored.service"
+}
+
+pages_are_clean()
+{
+	local page
+
+	while read -r page; do
+		groff -man -Tutf8 -ww -z "$page" 2>&1
+	done < <(find "$1" -type f) >"$tmp/groff"
+	cat "$tmp/groff"
+	[ ! -s "$tmp/groff" ]
 }
 
 same_file()
@@ -147,6 +175,24 @@ uses_installed_library()
 		grep -F "$root$prefix/$lib/libxenstore.so.4 "
 }
 
+serves()
+{
+	local pid good
+
+	mkdir -p "$tmp/run"
+	env -u XENSTORED_PATH XENSTORED_RUNDIR="$tmp/run" \
+		"$root$prefix/sbin/xenstored" -N --xenport none >"$tmp/daemon.log" 2>&1 &
+	pid=$!
+	"$BUILD/tests/peers/fxctl" wait "$tmp/run/socket" &&
+		XENSTORED_PATH=$tmp/run/socket reads_back
+	good=$?
+	kill $pid
+	wait $pid
+	rm -rf "$tmp/run"
+	cat "$tmp/daemon.log"
+	return $good
+}
+
 reads_back()
 {
 	local bin=$root$prefix/bin
@@ -190,7 +236,16 @@ for prefix in /usr/local /usr; do
 	ok "$prefix: make install" install_to "$root" $prefix
 	ok "$prefix: every file is there, with the right mode" \
 		are_expected "$root$prefix"
+	ok "$prefix: no other file is there" nothing_else "$root$prefix"
 	ok "$prefix: the tool's names are one file" same_file "$root$prefix/bin"
+	ok "$prefix: the systemd unit starts what was installed" \
+		unit_starts_it "$root" "$prefix"
+	if command -v groff >/dev/null; then
+		ok "$prefix: the manual pages have no mistakes" \
+			pages_are_clean "$root$prefix/share/man"
+	else
+		echo "ok - the manual pages have no mistakes # SKIP no groff"
+	fi
 	ok "$prefix: no file tells where it was installed for packaging" \
 		no_trace_of "$root" "$root"
 	ok "$prefix: no link leads nowhere" no_dangling_links "$root"
@@ -208,6 +263,7 @@ for prefix in /usr/local /usr; do
 		ok "$prefix: a C++ program from there runs" \
 			build_and_run cxx "${CXX:-g++}" "$tmp/program.cc"
 		ok "$prefix: the tools from there run" reads_back
+		ok "$prefix: the daemon from there serves them" serves
 	fi
 done
 ok "a prefix is all that is used" nothing_outside "$root" /usr
