@@ -8,7 +8,7 @@
 #   bench.sh [GROUP]...     one idle many guests tx watch dir size bulk
 #
 # Environment: BUILD; PEERS (default: floor ours c417 ox417, those that can
-# run); SECS for one figure (0.5); ROUNDS over all groups, of which the best
+# run); SECS for one figure (0.3); ROUNDS over all groups, of which the best
 # figures count (1); CPUS, the daemon's core and the generator's (0 1); OUT,
 # where the raw figures go (JSON lines; default $BUILD/bench.jsonl).
 #
@@ -17,7 +17,7 @@
 cd "$(dirname "$0")" || exit 2
 . ../peers/peers.sh
 groups=${*:-one idle many guests tx watch dir size bulk}
-secs="secs=${SECS:-0.5} warm=0.1"
+secs="secs=${SECS:-0.3} warm=0.1"
 out=${OUT:-$BUILD/bench.jsonl}
 export PEER_RAISE=1
 read -r dcpu gcpu <<<"${CPUS:-0 1}"
