@@ -317,19 +317,21 @@ libtest_ALONE += $(libtest_DIR)/test_library_restrict \
 $(libtest_DIR)/test_library_restrict: libtest_LIBS = -lxentoolcore
 $(libtest_DIR)/test_library_restrict_static: \
 		$(libtest_DIR)/test_library_restrict.o \
-		$(libtest_DIR)/fake_server.o $(BUILD)/libxenstore.a
+		$(libtest_DIR)/fake_server.o $(libtest_DIR)/sanitizers.o \
+		$(BUILD)/libxenstore.a
 	$(call say,LD,$@)
 	$(Q)$(LINK) -lcmocka -lxentoolcore
 endif
 $(libtest_DIR)/test_library_fake $(libtest_DIR)/test_library_restrict: \
 		$(libtest_DIR)/fake_server.o
-$(libtest_BIN): %: %.o $(lib_TARGETS)
+$(libtest_BIN): %: %.o $(libtest_DIR)/sanitizers.o $(lib_TARGETS)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(all_LDFLAGS) -o $@ $(filter %.o,$^) -L$(BUILD) -lxenstore \
 		-Wl,-rpath,'$$ORIGIN/../..' $(libtest_LIBS) -lcmocka
 
 # The library and its stress in one program.
 $(libtest_DIR)/library_stress.tsan: tests/integration/library_stress.c \
+		tests/integration/sanitizers.c \
 		$(lib_SRC:%=libxenstore/%.c) $(lib_OBJ)
 	$(call say,CC,$@)
 	$(Q)$(CC) $(all_CPPFLAGS) -DXS_STATIC -std=gnu11 $(warn) -O1 -g \

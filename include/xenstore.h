@@ -165,9 +165,10 @@ bool xs_unwatch(struct xs_handle *h, const char *path, const char *token);
 /*
  * A descriptor for poll(): readable while xs_read_watch() has something to
  * return without (noticeable) waiting, an event or the loss of the
- * connection; the answers of requests that other threads make do not show.
- * The same one each time; owned by h; to be neither read nor closed. -1:
- * could not be made.
+ * connection; the answers of requests that other threads make do not show
+ * (only that of a thread which was cancelled without waiting for it). The
+ * same one each time; owned by h; to be neither read nor closed. -1: could
+ * not be made.
  */
 int xs_fileno(struct xs_handle *h);
 

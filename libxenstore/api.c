@@ -145,7 +145,8 @@ void xs_daemon_close(struct xs_handle *h)
 
 void xs_daemon_destroy_postfork(struct xs_handle *h)
 {
-	handle_abandon(h);
+	if (h)
+		handle_abandon(h);
 }
 
 bool xs_restrict(struct xs_handle *h, unsigned int domid)
@@ -289,6 +290,9 @@ char **xs_directory(struct xs_handle *h, xs_transaction_t t,
 		list.len = reply.len;
 	} else if (err == E2BIG) {
 		err = list_in_parts(h, t, path, &list);
+		/* It was the answer that did not fit, not the list. */
+		if (err == EBADF)
+			err = E2BIG;
 	}
 	if (!err) {
 		array = name_array(list.names, list.len, num);

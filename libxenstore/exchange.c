@@ -105,7 +105,7 @@ static void give_event(struct xs_handle *h, struct event *event)
 }
 
 /* The request is no longer out. Its owner, if it has one, gets err. */
-static struct waiter *land(struct xs_handle *h, int err)
+static void land(struct xs_handle *h, int err)
 {
 	struct waiter *owner = h->flight.owner;
 
@@ -116,8 +116,10 @@ static struct waiter *land(struct xs_handle *h, int err)
 		owner->epoch = h->epoch;
 		owner->done = true;
 		pthread_cond_signal(&owner->wake);
+	} else {
+		/* An owner would do that on its way out. */
+		wake_first(&h->turns);
 	}
-	return owner;
 }
 
 /* The daemon did (err 0) or did not do what was asked for with a watch. */

@@ -157,6 +157,7 @@ void rejoin_attempt(struct xs_handle *h)
 	events_alarm(&h->events, -1);
 	events_relink(&h->events, h->link.fd);
 	register_next(h, NULL);
+	exchange_wake(h);
 }
 
 int rejoin_error(const struct xs_handle *h)

@@ -26,18 +26,6 @@
 
 #include <xenstore.h>
 
-#ifdef __SANITIZE_THREAD__
-/*
- * A thread that is cancelled in poll() never leaves the sanitizer's poll(), in
- * which mutexes are not seen: so the cleanup seems to be unlocked.
- */
-const char *__tsan_default_suppressions(void);
-const char *__tsan_default_suppressions(void)
-{
-	return "race:serve_cancelled\nrace:call_cancelled\n";
-}
-#endif
-
 #define ROOT "/libstress"
 #define COUNTED ROOT "/counted"
 #define WATCH_TOKEN "counted"

@@ -399,12 +399,14 @@ static void *wait_for_event(void *arg)
 {
 	unsigned int num;
 
+	errno = 0;
 	free(xs_read_watch(arg, &num));
 	return (void *)(intptr_t)errno;
 }
 
 static void *wait_for_reply(void *arg)
 {
+	errno = 0;
 	free(xs_read(arg, XBT_NULL, "/a", NULL));
 	return (void *)(intptr_t)errno;
 }
@@ -507,6 +509,111 @@ static void a_cancelled_request_s_reply_goes_to_nobody(void **state)
 	assert_true(xs_write(h, XBT_NULL, "/b", "x", 1));
 	assert_event(xs_check_watch(h), "/e", "t");
 	xs_close(h);
+	fake_stop(fake);
+}
+
+static void answer_late_twice(struct fake *fake)
+{
+	fake_accept(fake);
+	fake_expect(fake, XS_READ);
+	fake_signal(fake);
+	usleep(1700000);
+	fake_send(fake, XS_READ, "late", 4);
+	fake_expect(fake, XS_READ);
+	fake_send(fake, XS_READ, "soon", 4);
+	fake_event(fake, "/e", "t");
+	fake_expect_end(fake);
+}
+
+static void whose_turn_it_is_goes_on_after_a_dropped_reply(void **state)
+{
+	struct fake *fake = fake_start(answer_late_twice);
+	struct xs_handle *h = open_handle(0);
+	pthread_t first, second, reader;
+	void *result;
+
+	(void)state;
+	pthread_create(&first, NULL, wait_for_reply, h);
+	fake_wait(fake);
+	pthread_create(&reader, NULL, wait_for_event, h);
+	pthread_create(&second, NULL, wait_for_reply, h);
+	pthread_cancel(first);
+	pthread_join(first, &result);
+	assert_ptr_equal(result, PTHREAD_CANCELED);
+	pthread_join(second, &result);
+	assert_null(result);
+	pthread_join(reader, &result);
+	assert_null(result);
+	xs_close(h);
+	fake_stop(fake);
+}
+
+/* ---- noise ---- */
+
+#define NOISY_CONNECTIONS 300
+
+static unsigned int noise_seed = 1;
+
+/* Messages of any type and length with some sense in them, cut anywhere. */
+static void talk_noise(struct fake *fake)
+{
+	static const char text[7][12] = {
+		"OK", "ENOENT", "/a\0t", "1\0one\0two\0", "n0\0r1", "12",
+	};
+	char bytes[XENSTORE_PAYLOAD_MAX + 100];
+	unsigned int i, round, at, *r = &noise_seed;
+
+	for (i = 0; i < NOISY_CONNECTIONS; i++) {
+		fake_accept(fake);
+		for (round = rand_r(r) % 20; round; round--) {
+			struct xsd_sockmsg hdr = { .type = rand_r(r) % 28 };
+
+			for (at = 0; rand_r(r) % 3; at += hdr.len) {
+				hdr.len = rand_r(r) % 12;
+				memcpy(bytes + at, text[rand_r(r) % 7],
+				       hdr.len);
+				if (at > XENSTORE_PAYLOAD_MAX)
+					break;
+			}
+			hdr.len = at;
+			if (rand_r(r) % 20 == 0)
+				hdr.len = rand_r(r) % 2 ? rand_r(r) : 4096;
+			if (rand_r(r) % 3)
+				hdr.type = rand_r(r) % 2 ? XS_WATCH_EVENT :
+							   XS_READ;
+			fake_raw(fake, &hdr, sizeof(hdr) - !(rand_r(r) % 30));
+			fake_raw(fake, bytes, at);
+		}
+	}
+}
+
+static void noise_is_survived(void **state)
+{
+	const char *env = getenv("SEED");
+	struct fake *fake;
+	unsigned int i, num;
+
+	(void)state;
+	noise_seed = env ? atoi(env) : 1;
+	fake = fake_start(talk_noise);
+	for (i = 0; i < NOISY_CONNECTIONS; i++) {
+		struct xs_handle *h = open_handle(XS_UNWATCH_FILTER);
+		bool lost = false;
+
+		while (!lost) {
+			free(xs_read(h, XBT_NULL, "/a", NULL));
+			free(xs_get_permissions(h, XBT_NULL, "/a", &num));
+			free(xs_directory(h, XBT_NULL, "/a", &num));
+			xs_watch(h, "/a", "t");
+			free(xs_check_watch(h));
+			xs_unwatch(h, "/a", "t");
+			xs_transaction_end(h, xs_transaction_start(h), false);
+			errno = 0;
+			lost = !xs_write(h, XBT_NULL, "/a", "", 0) &&
+			       errno == EBADF;
+		}
+		xs_close(h);
+	}
 	fake_stop(fake);
 }
 
@@ -713,6 +820,9 @@ int main(void)
 		cmocka_unit_test(the_end_of_the_stream_wakes_everybody),
 		cmocka_unit_test(the_end_of_the_stream_wakes_a_poll),
 		cmocka_unit_test(a_cancelled_request_s_reply_goes_to_nobody),
+		cmocka_unit_test(
+			whose_turn_it_is_goes_on_after_a_dropped_reply),
+		cmocka_unit_test(noise_is_survived),
 		cmocka_unit_test(a_handle_can_reconnect_by_itself),
 		cmocka_unit_test(those_who_wait_stay_while_it_reconnects),
 		cmocka_unit_test(requests_do_not_wait_for_ever),
