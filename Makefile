@@ -188,6 +188,7 @@ store_SRC += trail
 store_SRC += intents
 store_SRC += txn
 store_SRC += trim
+store_SRC += turn
 store_SRC += view
 store_SRC += watch
 
@@ -264,6 +265,7 @@ unit_TESTS += view
 unit_TESTS += watch
 unit_TESTS += txn
 unit_TESTS += txn_oracle
+unit_TESTS += turn
 unit_TESTS += keeper
 unit_TESTS += stream
 unit_TESTS += journal checkpoint persist_model

@@ -21,7 +21,7 @@ static int intent_free(struct intent *intent)
 	return 0;
 }
 
-int intent_new(TALLOC_CTX *ctx, enum intent_kind kind, struct touched *at,
+int intent_new(TALLOC_CTX *ctx, enum deed deed, struct touched *at,
 	       struct blob value, struct perms *perms, struct intent **out)
 {
 	scoped_talloc struct intent *intent = talloc_zero(ctx, struct intent);
@@ -30,7 +30,7 @@ int intent_new(TALLOC_CTX *ctx, enum intent_kind kind, struct touched *at,
 		return -ENOMEM;
 	list_init(&intent->in_log);
 	list_init(&intent->of_node);
-	intent->kind = kind;
+	intent->deed = deed;
 	intent->at = at;
 	if (value.len) {
 		intent->value.data =
@@ -48,7 +48,7 @@ int intent_new(TALLOC_CTX *ctx, enum intent_kind kind, struct touched *at,
 
 static bool creates(const struct intent *intent)
 {
-	return intent->kind == INTENT_CREATE || intent->kind == INTENT_WRITE;
+	return intent->deed == DEED_CREATE || intent->deed == DEED_WRITE;
 }
 
 struct intent *intent_creating(const struct touched *at)
@@ -101,7 +101,7 @@ void intents_add_perms(struct intents *intents, struct intent *intent)
 	/* Nodes created since the former one have its list. */
 	list_for_each_safe(former, tmp, &intent->at->intents, of_node)
 	{
-		if (former->kind == INTENT_PERMS &&
+		if (former->deed == DEED_PERMS &&
 		    former->seq > intents->last_create)
 			intents_forget(intents, former);
 	}

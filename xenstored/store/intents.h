@@ -17,17 +17,10 @@
 #include "base/blob.h"
 #include "store/trail.h"
 
-enum intent_kind {
-	INTENT_CREATE,	/* if it is missing */
-	INTENT_WRITE,	/* and create if it is missing */
-	INTENT_PERMS,
-	INTENT_REMOVE,	/* with what is there by then */
-};
-
 struct intent {
 	struct list in_log;
 	struct list of_node;	/* in touched->intents */
-	enum intent_kind kind;
+	enum deed deed;
 	bool silent;		/* watches do not hear of it */
 	uint64_t seq;
 	struct touched *at;
@@ -46,7 +39,7 @@ struct intents {
 void intents_init(struct intents *intents);
 
 /* Not linked yet; freeing it is all. -ENOMEM. */
-int intent_new(TALLOC_CTX *ctx, enum intent_kind kind, struct touched *at,
+int intent_new(TALLOC_CTX *ctx, enum deed deed, struct touched *at,
 	       struct blob value, struct perms *perms, struct intent **out);
 /* The one that makes the node exist; NULL: none. */
 struct intent *intent_creating(const struct touched *at);

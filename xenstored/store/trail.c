@@ -411,3 +411,65 @@ bool trail_holds(struct trail *trail, const struct node *base,
 	}
 	return true;
 }
+
+#define SEEN_ANY_VALUE (SEEN_VALUE | SEEN_VALUE_OR_NONE)
+#define SEEN_ANY_KIDS (SEEN_KIDS | SEEN_KIDS_OR_NONE)
+
+static bool has_verdicts(const struct touched *at)
+{
+	for (int wish = 0; wish < WISHES; wish++)
+		if (at->through[wish] || at->at[wish] || at->below[wish])
+			return true;
+	return false;
+}
+
+/* Is any facet recorded for the node or below it? `seen`: facets that count,
+ * beside verdicts. */
+static bool minds_below(const struct touched *top, unsigned int seen)
+{
+	struct touched *at = NULL;
+
+	if (!top)
+		return false;
+	while ((at = trail_next((struct touched *)top, at)))
+		if (at->seen & seen || has_verdicts(at))
+			return true;
+	return false;
+}
+
+static bool lists_kids(const struct touched *at)
+{
+	return at && at->seen & SEEN_ANY_KIDS;
+}
+
+bool trail_minds(const struct trail *trail, const struct node *live,
+		 const char *path, enum deed deed)
+{
+	const struct touched *at = trail->top, *up = NULL;
+	const struct node *node = live;
+	const char *name = NULL;
+	size_t len = 0;
+
+	while (next_name(path, &name, &len)) {
+		up = at;
+		at = at ? kid_of(trail, at, name, len) : NULL;
+		node = node_kid(node, name, len);
+		if (node)
+			continue;
+		/* the first that is missing: it would be made, or not */
+		if (deed == DEED_PERMS || deed == DEED_REMOVE)
+			return false;
+		return lists_kids(up) || minds_below(at, ~0u);
+	}
+	switch (deed) {
+	case DEED_CREATE:
+		return false;
+	case DEED_WRITE:
+		return at && at->seen & SEEN_ANY_VALUE;
+	case DEED_PERMS:
+		return minds_below(at, SEEN_PERMS);
+	case DEED_REMOVE:
+		return lists_kids(up) || minds_below(at, ~0u);
+	}
+	abort();
+}

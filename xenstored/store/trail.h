@@ -124,6 +124,18 @@ void trail_saw_perms(struct trail *trail, struct touched *at,
 bool trail_holds(struct trail *trail, const struct node *base,
 		 const struct node *live, const struct who *who, bool doubt,
 		 struct touched **differs);
+/* What may be done to a node. */
+enum deed {
+	DEED_CREATE,	/* if it is missing */
+	DEED_WRITE,	/* and create if it is missing */
+	DEED_PERMS,
+	DEED_REMOVE,
+};
+
+/* Might doing that to the tree `live` change something that was seen? It may
+ * say so in vain, as when the value is the same. */
+bool trail_minds(const struct trail *trail, const struct node *live,
+		 const char *path, enum deed deed);
 /* Records that trail_holds() looked at so far, for the tests that count. */
 uint64_t trail_compared(const struct trail *trail);
 

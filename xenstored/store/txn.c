@@ -92,19 +92,19 @@ static int private_apply(struct txn *txn, struct node **root,
 	struct node *removed;
 	int err;
 
-	switch (intent->kind) {
-	case INTENT_CREATE:
+	switch (intent->deed) {
+	case DEED_CREATE:
 		return exists ? 0 :
 				private_create(txn, root, path, intent->value);
-	case INTENT_WRITE:
+	case DEED_WRITE:
 		if (!exists)
 			return private_create(txn, root, path, intent->value);
 		return tree_set_value(nodes, root, path, intent->value,
 				      generation);
-	case INTENT_PERMS:
+	case DEED_PERMS:
 		return tree_set_perms(nodes, root, path, intent->perms,
 				      generation);
-	case INTENT_REMOVE:
+	case DEED_REMOVE:
 		if (!exists)
 			return 0;
 		err = tree_remove(nodes, root, path, generation, &removed);
@@ -123,8 +123,8 @@ static bool lost_ancestor(const struct node *root, const struct who *who,
 	const struct touched *at = intent->at;
 	size_t len, at_len = strlen(at->path);
 
-	if (who->privileged || intent->kind == INTENT_PERMS ||
-	    intent->kind == INTENT_REMOVE)
+	if (who->privileged || intent->deed == DEED_PERMS ||
+	    intent->deed == DEED_REMOVE)
 		return false;
 	tree_nearest(root, at->path, &len);
 	if (at_len == len)
@@ -551,7 +551,7 @@ static int txn_failed(struct txn *txn, int err)
 	return err;
 }
 
-static int txn_create(struct txn *txn, enum intent_kind kind,
+static int txn_create(struct txn *txn, enum deed deed,
 		      struct blob value)
 {
 	struct touched *at = txn->at;
@@ -559,7 +559,7 @@ static int txn_create(struct txn *txn, enum intent_kind kind,
 	size_t len;
 	int err;
 
-	err = intent_new(txn, kind, at, value, NULL, &intent);
+	err = intent_new(txn, deed, at, value, NULL, &intent);
 	if (err)
 		return txn_failed(txn, err);
 	tree_nearest(txn_root(txn), at->path, &len);
@@ -594,7 +594,7 @@ int txn_write(struct txn *txn, struct blob value)
 	}
 	if (err)
 		return err;
-	err = txn_create(txn, INTENT_WRITE, value);
+	err = txn_create(txn, DEED_WRITE, value);
 	if (!err)
 		txn->at->written = true;
 	return err;
@@ -609,7 +609,7 @@ int txn_mkdir(struct txn *txn)
 		return 0;
 	if (txn_is_limited(txn))
 		err = txn_admit_create(txn, empty);
-	return err ? err : txn_create(txn, INTENT_CREATE, empty);
+	return err ? err : txn_create(txn, DEED_CREATE, empty);
 }
 
 int txn_remove(struct txn *txn)
@@ -621,13 +621,13 @@ int txn_remove(struct txn *txn)
 
 	if (txn->dropped)
 		return 0;
-	err = intent_new(txn, INTENT_REMOVE, at, empty, NULL, &intent);
+	err = intent_new(txn, DEED_REMOVE, at, empty, NULL, &intent);
 	if (err)
 		return txn_failed(txn, err);
 	if (at->parent->parent->parent) {	/* not "/", which stays */
 		err = trail_name(txn->trail, at->parent);
 		if (!err)
-			err = intent_new(txn, INTENT_CREATE, at->parent, empty,
+			err = intent_new(txn, DEED_CREATE, at->parent, empty,
 					 NULL, &parent);
 	}
 	if (!err)
@@ -661,7 +661,7 @@ int txn_set_perms(struct txn *txn, struct perms *perms)
 				 8 * perms_charged(perms) -
 				 8 * perms_charged(node_perms(node))))
 		return ENOSPC;
-	err = intent_new(txn, INTENT_PERMS, txn->at, empty, perms, &intent);
+	err = intent_new(txn, DEED_PERMS, txn->at, empty, perms, &intent);
 	if (err)
 		return txn_failed(txn, err);
 	err = txn_apply(txn, intent);
@@ -726,20 +726,20 @@ static int commit_intent(struct commit *commit, const struct intent *intent)
 	size_t before = edit->set.n;
 	int err = 0;
 
-	switch (intent->kind) {
-	case INTENT_CREATE:
-	case INTENT_WRITE:
+	switch (intent->deed) {
+	case DEED_CREATE:
+	case DEED_WRITE:
 		if (lost_ancestor(edit->root, edit->who, intent))
 			err = EAGAIN;
 		else if (!exists)
 			err = edit_create(edit, path, intent->value);
-		else if (intent->kind == INTENT_WRITE)
+		else if (intent->deed == DEED_WRITE)
 			err = edit_set_value(edit, path, intent->value);
 		break;
-	case INTENT_PERMS:
+	case DEED_PERMS:
 		err = edit_set_perms(edit, path, intent->perms);
 		break;
-	case INTENT_REMOVE:
+	case DEED_REMOVE:
 		if (exists)
 			err = edit_remove(edit, path);
 		break;
