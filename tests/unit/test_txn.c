@@ -221,6 +221,24 @@ static void created_and_removed_again_fires_nothing(void **state)
 	assert_string_equal(get(w, 0, "/a"), "ENOENT");
 }
 
+/* As libxl removes a device and then the directories that became empty. */
+static void each_removal_fires_though_one_is_below_another(void **state)
+{
+	struct world *w = *state;
+	struct txn *txn;
+
+	put(w, 0, "/a/b/c", "");
+	world_told(w);
+	txn = begin(w, 0);
+	assert_int_equal(rm_in(w, 0, txn, "/a/b/c"), 0);
+	assert_int_equal(rm_in(w, 0, txn, "/a/b"), 0);
+	assert_int_equal(rm_in(w, 0, txn, "/a"), 0);
+	assert_int_equal(put_in(w, 0, txn, "/a/b", ""), 0);
+	assert_int_equal(commit(w, 0, txn), 0);
+	assert_string_equal(world_told(w), "r/a/b/c r/a/b r/a");
+	assert_string_equal(get(w, 0, "/a/b"), "");
+}
+
 /* XSA-415, semantics 2.7 */
 static void quota_inside_dooms_and_errors_do_not(void **state)
 {
@@ -305,6 +323,7 @@ static const struct CMUnitTest tests[] = {
 	TXN_TEST(a_listing_conflicts_with_another_child_but_not_with_a_value),
 	TXN_TEST(own_writes_are_seen_in_every_answer),
 	TXN_TEST(created_and_removed_again_fires_nothing),
+	TXN_TEST(each_removal_fires_though_one_is_below_another),
 	TXN_TEST(quota_inside_dooms_and_errors_do_not),
 	TXN_TEST(the_node_quota_is_asked_for_what_the_commit_makes_of_it),
 	TXN_TEST(a_guest_sees_verdicts_and_not_the_lists_behind_them),

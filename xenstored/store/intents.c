@@ -135,8 +135,11 @@ void intents_add_remove(struct intents *intents, struct intent *intent,
 		former->seq = first->seq;
 	}
 	for (at = trail_next(top, NULL); at; at = trail_next(top, at)) {
+		/* A removal below keeps its event: Linux, told that device/vif
+		 * went, does not see that device/vif/0 did. */
 		list_for_each_safe(each, tmp, &at->intents, of_node)
-			intents_forget(intents, each);
+			if (each->kind != INTENT_REMOVE || at == top)
+				intents_forget(intents, each);
 		at->cut = at->ensured = at->written = at->owned = false;
 	}
 	top->cut = true;

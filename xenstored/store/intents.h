@@ -49,9 +49,9 @@ void intents_add_create(struct intents *intents, struct intent *intent);
 void intents_add_perms(struct intents *intents, struct intent *intent);
 /*
  * Takes over the removal of a node, and forgets all that was wanted of it and
- * of those below. If that created the node, its parent must be there
- * nevertheless: `parent` (taken over) says so, and is freed if it is not
- * needed.
+ * of those below, but for their own removals: these have events. If that
+ * created the node, its parent must be there nevertheless: `parent` (taken
+ * over) says so, and is freed if it is not needed.
  */
 void intents_add_remove(struct intents *intents, struct intent *intent,
 			struct intent *parent);

@@ -75,6 +75,7 @@ struct touched {
 	/* While trail_holds() walks. */
 	const struct node *base, *live, *near;
 	size_t len;
+	bool told;	/* at the commit: has its event */
 	char name[];
 };
 

@@ -801,8 +801,8 @@ static int commit_order_events(struct commit *commit)
 	for (size_t i = 0; i < commit->ntold; i++) {
 		struct change *change = &set->items[told[i].index];
 
-		if (i && told[i].at == told[i - 1].at)
-			change->silent = true;
+		change->silent |= told[i].at->told;
+		told[i].at->told |= !change->silent;
 		events[i] = change;
 	}
 	set->events = events;
