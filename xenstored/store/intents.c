@@ -138,7 +138,7 @@ void intents_add_remove(struct intents *intents, struct intent *intent,
 		/* A removal below keeps its event: Linux, told that device/vif
 		 * went, does not see that device/vif/0 did. */
 		list_for_each_safe(each, tmp, &at->intents, of_node)
-			if (each->kind != INTENT_REMOVE || at == top)
+			if (each->deed != DEED_REMOVE || at == top)
 				intents_forget(intents, each);
 		at->cut = at->ensured = at->written = at->owned = false;
 	}
