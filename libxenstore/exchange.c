@@ -154,7 +154,6 @@ void exchange_lose(struct xs_handle *h, enum link_state state)
 		link_cut(&h->link);
 	}
 	h->state = state;
-	h->input_len = 0;
 	if (h->flight.busy) {
 		/* With the connection its watches are gone for certain. */
 		watch_settled(h, h->flight.type == XS_UNWATCH ? 0 : err);

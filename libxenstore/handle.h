@@ -90,6 +90,7 @@ struct xs_handle {
 	unsigned int features;		/* the daemon's, once asked for */
 	bool features_known;
 
+	/* of the reader; what a lost connection left here is dropped later */
 	unsigned int input_len;
 	char input[HANDLE_INPUT_SIZE];
 };

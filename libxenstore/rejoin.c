@@ -153,6 +153,7 @@ void rejoin_attempt(struct xs_handle *h)
 	}
 	h->state = LINK_UP;
 	h->epoch++;
+	h->input_len = 0;
 	h->features_known = false;
 	events_alarm(&h->events, -1);
 	events_relink(&h->events, h->link.fd);
