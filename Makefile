@@ -419,6 +419,21 @@ $(unit_BIN): %: %.o $(BUILD)/tests/harness.a $(BUILD)/xenstored.a
 	$(call say,LD,$@)
 	$(Q)$(LINK) $(xenstored_LIBS) -lcmocka
 
+# Simulated guests, and the example for authors of VMMs.
+guest_SRC := gring vmm bus frontend guest backend toolstack main
+guest_BIN := $(BUILD)/tests/guest/guest $(BUILD)/tests/guest/example
+$(BUILD)/tests/guest/guest: $(guest_SRC:%=$(BUILD)/tests/guest/%.o) \
+		$(BUILD)/libxenstore.a
+	$(call say,LD,$@)
+	$(Q)$(LINK)
+
+$(BUILD)/tests/guest/example: %: %.o
+	$(call say,LD,$@)
+	$(Q)$(LINK)
+
+check_TOOLS += $(guest_BIN)
+check_SCRIPTS += tests/guest/guests.sh
+
 # tests/fuzz/fuzz_NAME.c, each a libFuzzer target
 fuzz_TARGETS :=
 fuzz_TARGETS += stream
@@ -432,8 +447,8 @@ $(fuzz_BIN): %: %.o $(BUILD)/xenstored.a
 	$(CC) $(all_LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(xenstored_LIBS)
 
 # What make demo shows.
-demo_BIN := $(BUILD)/tests/demo/conflict
-$(demo_BIN): %: %.o $(BUILD)/libxenstore.a
+demo_BIN := $(BUILD)/tests/demo/conflict $(BUILD)/tests/guest/guest
+$(BUILD)/tests/demo/conflict: %: %.o $(BUILD)/libxenstore.a
 	$(call say,LD,$@)
 	$(Q)$(LINK)
 
