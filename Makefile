@@ -251,6 +251,9 @@ install-daemon: $(xenstored_TARGETS)
 		$(DESTDIR)$(SYSTEMDUNITDIR)
 	install $(BUILD)/xenstored $(DESTDIR)$(SBINDIR)
 	install -m 644 xenstored/xenstored.8 $(DESTDIR)$(MANDIR)/man8
+	install -d $(DESTDIR)$(MANDIR)/man7 $(DESTDIR)$(INCLUDEDIR)
+	install -m 644 xenstored/xenstored-vmm.7 $(DESTDIR)$(MANDIR)/man7
+	install -m 644 include/xenstore_vmm.h $(DESTDIR)$(INCLUDEDIR)
 	sed -e 's,@SBINDIR@,$(SBINDIR),' xenstored/xenstored.service.in \
 		>$(DESTDIR)$(SYSTEMDUNITDIR)/xenstored.service
 

@@ -51,6 +51,7 @@ expected_paths()
 	f644 include/xenstore-compat/xs_lib.h
 	f644 include/xenstore.h
 	f644 include/xenstore_lib.h
+	f644 include/xenstore_vmm.h
 	l:xenstore-compat/xs.h include/xs.h
 	l:xenstore-compat/xs_lib.h include/xs_lib.h
 	l:libxenstore.so.4 $lib/libxenstore.so
@@ -62,6 +63,7 @@ expected_paths()
 	f755 sbin/xenstored
 	f644 share/man/man1/xenstore.1
 	f644 share/man/man3/libxenstore.3
+	f644 share/man/man7/xenstored-vmm.7
 	f644 share/man/man8/xenstore-control.8
 	f644 share/man/man8/xenstored.8
 	f644 share/bash-completion/completions/xenstore
