@@ -28,6 +28,15 @@ struct fake {
 
 #define must(cond) fake_must(cond)
 
+/* What a failure must not leave behind. */
+static struct fake *running;
+
+static void remove_files(struct fake *fake)
+{
+	unlink(fake->addr.sun_path);
+	rmdir(fake->dir);
+}
+
 void fake_must_(bool cond, const char *what, const char *file, int line)
 {
 	if (cond)
@@ -35,6 +44,8 @@ void fake_must_(bool cond, const char *what, const char *file, int line)
 	fprintf(stderr, "%s:%d: %s\n", file, line, what);
 	printf("not ok 999 - the client spoke as the server's script expects\n");
 	fflush(NULL);
+	if (running)
+		remove_files(running);
 	_exit(1);
 }
 
@@ -69,6 +80,7 @@ struct fake *fake_start(void (*script)(struct fake *fake))
 	struct fake *fake = calloc(1, sizeof(*fake));
 
 	must(fake != NULL);
+	running = fake;
 	fake->script = script;
 	fake->client = -1;
 	sem_init(&fake->sem, 0, 0);
@@ -88,7 +100,8 @@ void fake_stop(struct fake *fake)
 {
 	pthread_join(fake->thread, NULL);
 	fake_close_door(fake);
-	rmdir(fake->dir);
+	remove_files(fake);
+	running = NULL;
 	sem_destroy(&fake->sem);
 	free(fake);
 }

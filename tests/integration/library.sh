@@ -47,9 +47,15 @@ steady_stress() {
 	with "$1" "${@:2}" steady "$seconds"
 }
 
-# The daemon behind a link is killed and started anew all the time.
+# The daemon behind a link is killed and started anew all the time. Whatever
+# it has made to go on in its place must not, so all stop first.
 restart() {
-	kill -9 "$PEER_PID"
+	local all
+
+	kill -STOP "$PEER_PID"
+	all="$PEER_PID $(pgrep -P "$PEER_PID")"
+	# shellcheck disable=SC2086
+	kill -STOP $all && kill -9 $all
 	wait "$PEER_PID" 2>/dev/null
 	sleep 0.0$((RANDOM % 10))
 	peer_stop "$PEER_NAME" 2>/dev/null
