@@ -458,7 +458,7 @@ $(BUILD)/tests/demo/conflict: %: %.o $(BUILD)/libxenstore.a
 # ---- targets ----------------------------------------------------------------
 
 .DEFAULT_GOAL := all
-.PHONY: all check run-check demo run-demo asan tsan layers conformance bench bench-library \
+.PHONY: all check run-check demo run-demo asan tsan layers conformance bench bench-ls bench-library \
 	check-xen check-xen-full install clean help
 all: $(all_TARGETS)
 
@@ -498,6 +498,9 @@ install: install-lib install-tools install-daemon ## install below $(DESTDIR)$(P
 
 bench: all $(peers_BIN) $(bench_BIN) ## compare the speed of ours, Debian's and a floor
 	@BUILD=$(abspath $(BUILD)) tests/bench/bench.sh $(GROUPS)
+
+bench-ls: all $(peers_BIN) $(bench_BIN) ## time xenstore-ls of 100 000 nodes beside Debian's
+	@BUILD=$(abspath $(BUILD)) tests/bench/ls.sh
 
 bench-library: all $(peers_BIN) $(BUILD)/tests/bench/lib_roundtrip ## compare a round trip through our library and Debian's
 	@BUILD=$(abspath $(BUILD)) tests/bench/library.sh
