@@ -2,6 +2,9 @@
 /* Transactions (store/txn.h), one rule at a time. */
 #include "world.h"
 
+#include "store/store_priv.h"
+#include "store/txn_priv.h"
+
 /* T1, T4 */
 static void a_change_before_the_first_look_is_no_conflict(void **state)
 {
@@ -308,6 +311,290 @@ static void a_guest_sees_verdicts_and_not_the_lists_behind_them(void **state)
 	assert_int_equal(commit(w, 5, txn), EAGAIN);
 }
 
+/* The work that a transaction does: it looks at one node and writes another,
+ * while somebody else writes a third. */
+static uint64_t work_of_a_transaction(struct world *w)
+{
+	const struct nodes_work *work = nodes_work(store_nodes(w->store));
+	struct nodes_work before = *work;
+	struct txn *txn = begin(w, 0);
+	uint64_t compared;
+
+	assert_int_equal(work->made, before.made);	/* T6 */
+	assert_null(txn->base);
+	get_in(w, 0, txn, "/h/d/0/x");
+	put_in(w, 0, txn, "/h/d/1/x", "1");
+	put(w, 0, "/h/d/2/x", "2");
+	assert_int_equal(txn_commit(txn, &w->who[0]), 0);
+	compared = trail_compared(txn->trail);
+	assert_in_range(compared, 1, 10);
+	talloc_free(txn);
+	return work->made - before.made + compared;
+}
+
+/* T6, P3: only the look-ups in a large directory grow, as its depth does */
+static void a_transaction_costs_the_same_in_a_large_store(void **state)
+{
+	struct world *w = *state;
+	uint64_t small, large;
+	char path[64];
+
+	for (int i = 0; i < 40; i++) {
+		snprintf(path, sizeof(path), "/h/d/%d/x", i);
+		put(w, 0, path, "v");
+	}
+	small = work_of_a_transaction(w);
+	for (int i = 40; i < 10000; i++) {
+		snprintf(path, sizeof(path), "/h/d/%d/x", i);
+		put(w, 0, path, "v");
+	}
+	large = work_of_a_transaction(w);
+	assert_in_range(small, 1, 60);
+	assert_in_range(large, 1, 2 * small);
+}
+
+/* L1: of a thousand nodes that were read only those are looked at again that
+ * lie where something changed */
+static void a_commit_compares_only_where_the_trees_differ(void **state)
+{
+	struct world *w = *state;
+	struct txn *txn;
+	char path[64];
+
+	for (int i = 0; i < 1000; i++) {
+		snprintf(path, sizeof(path), "/h/%d/%d", i / 100, i);
+		put(w, 0, path, "v");
+	}
+	txn = begin(w, 0);
+	for (int i = 0; i < 1000; i++) {
+		snprintf(path, sizeof(path), "/h/%d/%d", i / 100, i);
+		get_in(w, 0, txn, path);
+	}
+	put_in(w, 0, txn, "/x", "");
+	put(w, 0, "/h/new", "");
+	assert_int_equal(txn_commit(txn, &w->who[0]), 0);
+	assert_in_range(trail_compared(txn->trail), 1, 20);
+	talloc_free(txn);
+}
+
+static void an_idle_snapshot_of_a_guest_is_let_go(void **state)
+{
+	struct world *w = *state;
+	struct txn *guest, *calm, *dom0;
+
+	put(w, 0, "/a", "1");
+	put(w, 0, "/b", "1");
+	chmod(w, 0, "/a", "b0");
+	chmod(w, 0, "/b", "b0");
+	txns_trim(w->store, 1000);
+	guest = begin(w, 5);
+	calm = begin(w, 5);
+	dom0 = begin(w, 0);
+	get_in(w, 5, guest, "/a");
+	get_in(w, 5, calm, "/b");
+	get_in(w, 0, dom0, "/a");
+	put_in(w, 5, guest, "/b", "");
+	put_in(w, 5, calm, "/b", "");
+	put(w, 0, "/a", "2");
+	txns_trim(w->store, 20900);
+	assert_false(guest->dropped);
+	txns_trim(w->store, 22000);
+	assert_true(guest->dropped);
+	assert_false(calm->dropped);	/* its answers hold: it moved on */
+	assert_true(calm->version == w->store->version);
+	assert_false(dom0->dropped);
+	assert_int_equal(commit(w, 5, guest), EAGAIN);
+	assert_int_equal(commit(w, 5, calm), 0);
+	assert_string_equal(get_in(w, 0, dom0, "/a"), "1");
+	assert_int_equal(commit(w, 0, dom0), 0);
+}
+
+static void a_dropped_transaction_sees_the_live_store(void **state)
+{
+	struct world *w = *state;
+	struct txn *txn;
+
+	put(w, 0, "/a", "1");
+	txn = begin(w, 0);
+	get_in(w, 0, txn, "/a");
+	put(w, 0, "/a", "2");
+	txn_drop(txn);
+	assert_string_equal(get_in(w, 0, txn, "/a"), "2");
+	assert_int_equal(put_in(w, 0, txn, "/a", "3"), 0);
+	assert_int_equal(rm_in(w, 0, txn, "/a"), 0);
+	assert_int_equal(mkdir_in(w, 0, txn, "/c/d"), 0);
+	assert_int_equal(commit(w, 0, txn), EAGAIN);
+	assert_string_equal(get(w, 0, "/a"), "2");
+	assert_string_equal(get(w, 0, "/c"), "ENOENT");
+}
+
+static void memory_behind_snapshots_is_bounded(void **state)
+{
+	struct world *w = *state;
+	struct txn *old, *young[8];
+	char value[2001], path[64];
+
+	memset(value, 'x', 2000);
+	value[2000] = '\0';
+	for (int i = 0; i < 1000; i++) {
+		snprintf(path, sizeof(path), "/d/%d", i);
+		put(w, 0, path, value);
+	}
+	txns_trim(w->store, 1);
+	assert_int_equal(store_retained(w->store), 0);
+	old = begin(w, 0);
+	get_in(w, 0, old, "/d/1");
+	put_in(w, 0, old, "/x", "");
+	for (int round = 0; round < 8; round++) {
+		for (int i = 0; i < 1000; i++) {
+			snprintf(path, sizeof(path), "/d/%d", i);
+			value[0] = 'a' + round;
+			put(w, 0, path, value);
+		}
+		txns_trim(w->store, 1);
+		assert_in_range(store_retained(w->store), 0, 10 << 20);
+		/* a snapshot of every round */
+		young[round] = begin(w, 0);
+		get_in(w, 0, young[round], "/d/2");
+	}
+	assert_true(old->dropped);
+	assert_false(young[7]->dropped);
+	assert_int_equal(commit(w, 0, old), EAGAIN);
+	for (int round = 0; round < 8; round++)
+		talloc_free(young[round]);
+}
+
+/* Of one guest's snapshot, no more than its memory quota. */
+static void a_guest_cannot_hold_back_more_than_its_quota(void **state)
+{
+	struct world *w = *state;
+	struct txn *txn;
+	char value[2001], path[64];
+
+	memset(value, 'x', 2000);
+	value[2000] = '\0';
+	put(w, 0, "/g", "1");
+	chmod(w, 0, "/g", "b0");
+	for (int i = 0; i < 1500; i++) {
+		snprintf(path, sizeof(path), "/d/%d", i);
+		put(w, 0, path, value);
+	}
+	txns_trim(w->store, 1000);
+	txn = begin(w, 5);
+	get_in(w, 5, txn, "/g");
+	put_in(w, 5, txn, "/g/x", "");
+	put(w, 0, "/g", "2");
+	for (int i = 0; i < 1500; i++) {
+		snprintf(path, sizeof(path), "/d/%d", i);
+		put(w, 0, path, value);
+		txns_trim(w->store, 3000 + 10 * i);
+		if (i == 1000)
+			assert_false(txn->dropped);
+	}
+	assert_true(txn->dropped);
+	talloc_free(txn);
+}
+
+/* I3 */
+static void writing_again_does_not_pile_up(void **state)
+{
+	struct world *w = *state;
+	struct txn *txn = begin(w, 5);
+	uint64_t used;
+
+	mk(w, 0, "/d");
+	chmod(w, 0, "/d", "n5");
+	put_in(w, 5, txn, "/d/a", "x");
+	put_in(w, 5, txn, "/d/b/c", "x");
+	chmod_in(w, 5, txn, "/d/a", "n5 r1");
+	rm_in(w, 5, txn, "/d/b");
+	used = ledger_used(w->ledger[5], QUOTA_MEMORY);
+	for (int i = 0; i < 100; i++) {
+		put_in(w, 5, txn, "/d/a", "y");
+		chmod_in(w, 5, txn, "/d/a", "n5 r2");
+		put_in(w, 5, txn, "/d/b/c", "x");
+		rm_in(w, 5, txn, "/d/b");
+	}
+	assert_in_range(ledger_used(w->ledger[5], QUOTA_MEMORY), used,
+			used + 100 * sizeof(struct intent));
+	assert_in_range(txn->intents.count, 3, 103);
+	assert_int_equal(commit(w, 5, txn), 0);
+	assert_string_equal(perms(w, 0, "/d/a"), "n5 r2");
+}
+
+/* XSA-326: (3) and (4) */
+static void what_a_guests_transactions_hold_is_on_its_ledger(void **state)
+{
+	struct world *w = *state;
+	struct txn *txn = begin(w, 5);
+	char path[64], value[1001];
+	uint64_t before = ledger_used(w->ledger[5], QUOTA_MEMORY);
+	int err = 0;
+
+	memset(value, 'x', 1000);
+	value[1000] = '\0';
+	mk(w, 0, "/d");
+	chmod(w, 0, "/d", "b0");
+	ledger_set_limit(w->ledger[5], QUOTA_MEMORY, 100000);
+	for (int i = 0; !err; i++) {
+		snprintf(path, sizeof(path), "/d/%d", i % 100);
+		err = put_in(w, 5, txn, path, value);
+		assert_in_range(ledger_used(w->ledger[5], QUOTA_MEMORY),
+				before, 100000);
+	}
+	assert_int_equal(err, ENOMEM);
+	assert_int_equal(commit(w, 5, txn), ENOMEM);
+	assert_int_equal(ledger_used(w->ledger[5], QUOTA_MEMORY), before);
+}
+
+static void the_transaction_quota_is_given_back(void **state)
+{
+	struct world *w = *state;
+	struct txn *txn[10], *more;
+
+	for (int i = 0; i < 10; i++)
+		txn[i] = begin(w, 5);
+	assert_int_equal(txn_begin(w->ctx, w->store, w->ledger[5], &more),
+			 ENOSPC);
+	talloc_free(txn[3]);
+	txn[3] = begin(w, 5);
+	for (int i = 0; i < 10; i++)
+		talloc_free(txn[i]);
+	assert_int_equal(ledger_used(w->ledger[5], QUOTA_TRANSACTIONS), 0);
+}
+
+/* Ownership must not pass to the next domain of that id (XSA-322). */
+static void permissions_for_a_domain_that_died_are_not_committed(void **state)
+{
+	struct world *w = *state;
+	struct txn *txn = begin(w, 0);
+
+	put(w, 0, "/a", "");
+	chmod_in(w, 0, txn, "/a", "n5");
+	assert_int_equal(store_purge_domain(w->store, 5, false), 0);
+	assert_int_equal(commit(w, 0, txn), EAGAIN);
+	assert_string_equal(perms(w, 0, "/a"), "n0");
+}
+
+static void events_of_a_commit_come_in_order_of_first_access(void **state)
+{
+	struct world *w = *state;
+	struct txn *txn = begin(w, 0);
+
+	put(w, 0, "/z", "");
+	put(w, 0, "/r/s/t", "");
+	get_in(w, 0, txn, "/z");
+	put_in(w, 0, txn, "/a/b", "");
+	get_in(w, 0, txn, "/r/s/t");
+	put_in(w, 0, txn, "/z", "");
+	rm_in(w, 0, txn, "/r/s");
+	put_in(w, 0, txn, "/r/s/t", "");
+	chmod_in(w, 0, txn, "/a/b", "n1");
+	world_told(w);
+	assert_int_equal(commit(w, 0, txn), 0);
+	assert_string_equal(world_told(w), "v/z c/a/b r/r/s c/r/s/t");
+}
+
 #define TXN_TEST(name) HARNESS_TEST(name, world_setup, world_teardown)
 
 static const struct CMUnitTest tests[] = {
@@ -327,6 +614,17 @@ static const struct CMUnitTest tests[] = {
 	TXN_TEST(quota_inside_dooms_and_errors_do_not),
 	TXN_TEST(the_node_quota_is_asked_for_what_the_commit_makes_of_it),
 	TXN_TEST(a_guest_sees_verdicts_and_not_the_lists_behind_them),
+	TXN_TEST(a_transaction_costs_the_same_in_a_large_store),
+	TXN_TEST(a_commit_compares_only_where_the_trees_differ),
+	TXN_TEST(an_idle_snapshot_of_a_guest_is_let_go),
+	TXN_TEST(a_dropped_transaction_sees_the_live_store),
+	TXN_TEST(memory_behind_snapshots_is_bounded),
+	TXN_TEST(a_guest_cannot_hold_back_more_than_its_quota),
+	TXN_TEST(writing_again_does_not_pile_up),
+	TXN_TEST(what_a_guests_transactions_hold_is_on_its_ledger),
+	TXN_TEST(the_transaction_quota_is_given_back),
+	TXN_TEST(permissions_for_a_domain_that_died_are_not_committed),
+	TXN_TEST(events_of_a_commit_come_in_order_of_first_access),
 };
 
 int main(void)

@@ -35,12 +35,15 @@ struct open {
 	 * followed from own writes: then what it came from is recorded, which
 	 * is more than what the reply shows. */
 	bool coarse;
+	bool doomed;
 };
 
 struct run {
 	struct world *w;
 	struct model live;
 	struct model told;	/* what the changesets say */
+	bool scarce;		/* memory fails now and then */
+	uint64_t starved;
 	struct open open[OPEN];
 	uint64_t random;
 	uint64_t commits, conflicts, refused_coarse;
@@ -52,12 +55,69 @@ static uint32_t roll(struct run *r, uint32_t n)
 	return (r->random >> 33) % n;
 }
 
+static void assert_list(const struct perms *perms, const struct mnode *node)
+{
+	const struct perm *list;
+	size_t n;
+
+	if (!perms || !node) {
+		assert_true(!perms && !node);
+		return;
+	}
+	list = perms_list(perms, &n);
+	assert_int_equal(n, node->n);
+	assert_memory_equal(list, node->list, n * sizeof(*list));
+}
+
+/* What the permission filter of watches is given. */
+static void hear_filter(struct run *r, const struct change *change,
+			struct model *old, bool from_txn)
+{
+	struct mnode *was = m_find(old, change->path);
+	struct mnode *is = m_find(&r->told, change->path);
+	char parent[40];
+
+	assert_list(change->perms_before,
+		    from_txn || change->kind == CHANGE_PERMS ? was : NULL);
+	if (change->kind != CHANGE_REMOVE || from_txn)
+		assert_list(change->perms_now, is);
+	else
+		assert_list(change->perms_now, was);
+	assert_list(change->perms_parent, m_parent(change->path, parent) ?
+						  m_find(&r->told, parent) :
+						  NULL);
+}
+
+/* The same changes in both orders; at most one is told of a node. */
+static void hear_events(const struct changeset *set)
+{
+	size_t n = changeset_count(set);
+
+	for (size_t i = 0; i < n; i++) {
+		const struct change *change = changeset_event(set, i);
+		size_t found = 0;
+
+		for (size_t j = 0; j < n; j++) {
+			const struct change *other = changeset_event(set, j);
+
+			found += changeset_get(set, j) == change;
+			assert_false(j < i && other == change);
+			assert_false(j < i && !change->silent &&
+				     !other->silent &&
+				     !strcmp(other->path, change->path));
+		}
+		assert_int_equal(found, 1);
+	}
+}
+
 /* C1: the changes, in order, make the new tree of the old. */
 static void hear(void *arg, const struct changeset *set)
 {
 	struct run *r = arg;
 	uint64_t generation = changeset_generation(set);
+	static struct model old;
 
+	old = r->told;
 	for (size_t i = 0; i < changeset_count(set); i++) {
 		const struct change *change = changeset_get(set, i);
 		struct mnode *node = m_find(&r->told, change->path), *above;
@@ -94,6 +154,10 @@ static void hear(void *arg, const struct changeset *set)
 				above->generation = generation;
 		}
 	}
+	for (size_t i = 0; i < changeset_count(set); i++)
+		hear_filter(r, changeset_get(set, i), &old,
+			    changeset_from_txn(set));
+	hear_events(set);
 }
 
 static void real_exec(struct run *r, int client, struct txn *txn,
@@ -252,6 +316,21 @@ static void load_model(struct run *r, struct model *m)
 	talloc_free(walk);
 }
 
+/* R1: now and then there is no memory for nodes or lists. */
+static void starve(struct run *r)
+{
+	if (!r->scarce || roll(r, 4))
+		return;
+	nodes_fail_after(store_nodes(r->w->store), roll(r, 12));
+	perms_table_fail_after(store_perms_table(r->w->store), roll(r, 3));
+}
+
+static void feed(struct run *r)
+{
+	nodes_fail_after(store_nodes(r->w->store), UINT64_MAX);
+	perms_table_fail_after(store_perms_table(r->w->store), UINT64_MAX);
+}
+
 static void step_live(struct run *r, int client)
 {
 	char reply[512], want[512];
@@ -259,8 +338,14 @@ static void step_live(struct run *r, int client)
 	bool existed;
 
 	random_request(r, &req);
-	m_exec(&r->live, &req, &r->w->who[client], want, &existed);
+	starve(r);
 	real_exec(r, client, NULL, &req, reply);
+	feed(r);
+	if (!strcmp(reply, "ENOMEM")) {
+		r->starved++;
+		return;
+	}
+	m_exec(&r->live, &req, &r->w->who[client], want, &existed);
 	assert_string_equal(reply, want);
 }
 
@@ -300,7 +385,13 @@ static void step_txn(struct run *r, struct open *open)
 		if (done->req.op == M_CHMOD && who->target != DOMID_INVALID)
 			open->coarse = true;
 	}
+	starve(r);
 	real_exec(r, open->client, txn, &done->req, done->reply);
+	feed(r);
+	if (!strcmp(done->reply, "ENOMEM")) {
+		r->starved++;
+		open->doomed = true;
+	}
 	if (!strcmp(done->reply, "EACCES"))
 		done->existed = false;
 }
@@ -351,9 +442,16 @@ static void step_commit(struct run *r, struct open *open)
 		       open->txn->outlived;
 	static struct model copy;
 	char why[2048];
-	int err = txn_commit(open->txn, who);
+	int err;
 
-	if (!err && wrote) {
+	starve(r);
+	err = txn_commit(open->txn, who);
+	feed(r);
+	if (open->doomed) {
+		assert_int_equal(err, ENOMEM);
+	} else if (err == -ENOMEM) {
+		r->starved++;
+	} else if (!err && wrote) {
 		if (!replay(r, open, &copy, false, why))
 			fail_msg("committed, but %s", why);
 		r->live = copy;
@@ -379,7 +477,7 @@ static void step_begin(struct run *r, struct open *open, int client)
 	open->txn = begin(r->w, client);
 	open->client = client;
 	open->n = 0;
-	open->coarse = false;
+	open->coarse = open->doomed = false;
 }
 
 /* A domain dies; a new one has its id at once. */
@@ -396,7 +494,13 @@ static void step_death(struct run *r)
 			open->txn = NULL;
 		}
 	}
-	assert_int_equal(store_purge_domain(r->w->store, domid, false), 0);
+	starve(r);
+	while (store_purge_domain(r->w->store, domid, false)) {
+		compare(r, &r->live, false);
+		feed(r);
+		r->starved++;
+	}
+	feed(r);
 	m_purge(&r->live, domid, 0);
 	/* permission lists are purged without a change to tell of */
 	for (size_t i = 0; i < r->told.n; i++) {
@@ -469,16 +573,13 @@ static uint64_t environment(const char *name, uint64_t fallback)
 	return value ? strtoull(value, NULL, 0) : fallback;
 }
 
-/* P2, S3, T1-T5, C1, I1, I2 */
-static void replaying_a_committed_transaction_gives_the_same_replies(
-	void **state)
+static void play(bool scarce, uint64_t rounds)
 {
-	uint64_t rounds = environment("ORACLE_ROUNDS", 300);
 	uint64_t seed = environment("ORACLE_SEED", 1);
 	static struct run run;
-	uint64_t commits = 0, conflicts = 0, coarse = 0;
+	uint64_t commits = 0, conflicts = 0, coarse = 0, starved = 0;
 
-	(void)state;
+	rounds = environment("ORACLE_ROUNDS", rounds);
 	for (uint64_t i = 0; i < rounds; i++) {
 		void *world;
 
@@ -486,26 +587,46 @@ static void replaying_a_committed_transaction_gives_the_same_replies(
 		assert_int_equal(world_setup(&world), 0);
 		run.w = world;
 		run.random = seed + i;
+		run.scarce = scarce;
 		playing = seed + i;
 		history(&run);
 		commits += run.commits;
 		conflicts += run.conflicts;
 		coarse += run.refused_coarse;
+		starved += run.starved;
 		world_teardown(&world);
 	}
 	playing = 0;
 	print_message("%llu commits, %llu conflicts, %llu of them although a "
-		      "replay had gone well\n",
+		      "replay had gone well, memory failed %llu times\n",
 		      (unsigned long long)commits,
 		      (unsigned long long)conflicts,
-		      (unsigned long long)coarse);
+		      (unsigned long long)coarse, (unsigned long long)starved);
 	assert_true(commits > rounds && conflicts > rounds / 4);
 	assert_true(coarse < conflicts / 4);
+	assert_true(!scarce || starved > rounds);
+}
+
+/* P2, S3, T1-T5, C1, I1, I2 */
+static void replaying_a_committed_transaction_gives_the_same_replies(
+	void **state)
+{
+	(void)state;
+	play(false, 300);
+}
+
+/* E1, R1 */
+static void what_fails_for_lack_of_memory_leaves_no_trace(void **state)
+{
+	(void)state;
+	play(true, 200);
 }
 
 static const struct CMUnitTest tests[] = {
 	HARNESS_TEST(replaying_a_committed_transaction_gives_the_same_replies,
 		     NULL, say_seed),
+	HARNESS_TEST(what_fails_for_lack_of_memory_leaves_no_trace, NULL,
+		     say_seed),
 };
 
 int main(void)

@@ -2,6 +2,8 @@
 /* Operations on the live store (store/view.h, store/store.h). */
 #include "world.h"
 
+#include <pthread.h>
+
 #include "store/store_priv.h"
 
 static void the_store_begins_with_what_the_specification_lists(void **state)
@@ -326,6 +328,150 @@ static void check_is_content_and_if_not_repairs(void **state)
 	assert_string_equal(list(w, 0, "/a/b"), "c");
 }
 
+/* Parts of nodes that a write makes or copies among n siblings. */
+static uint64_t work_of_a_write(struct world *w, int n)
+{
+	const struct nodes_work *work = nodes_work(store_nodes(w->store));
+	uint64_t made;
+	char path[64];
+
+	for (int i = 0; i < n; i++) {
+		snprintf(path, sizeof(path), "/n%d/%d/x", n, i);
+		put(w, 0, path, "v");
+	}
+	made = work->made;
+	snprintf(path, sizeof(path), "/n%d/%d/x", n, n / 2);
+	put(w, 0, path, "w");
+	put(w, 0, "/tool/x", "w");
+	rm(w, 0, path);
+	return work->made - made;
+}
+
+/* P3 */
+static void a_write_costs_the_same_among_many_nodes(void **state)
+{
+	struct world *w = *state;
+	uint64_t few = work_of_a_write(w, 10);
+	uint64_t many = work_of_a_write(w, 10000);
+
+	assert_in_range(few, 0, 12);
+	assert_in_range(many, 0, few + 6);
+}
+
+struct deep {
+	struct world *w;
+	int put, check, rm, again, purge;
+	uint64_t made, left;
+};
+
+static void *deep_work(void *arg)
+{
+	struct deep *deep = arg;
+	struct world *w = deep->w;
+	static char path[2049];
+
+	for (size_t i = 0; i < sizeof(path) - 1; i += 2)
+		memcpy(path + i, "/a", 3);
+	deep->put = put(w, 5, path, "v");
+	deep->made = ledger_used(w->ledger[5], QUOTA_NODES);
+	deep->check = check_says(w);
+	deep->rm = rm(w, 5, "/a/a");
+	while (store_reap(w->store, 10))
+		;
+	deep->left = ledger_used(w->ledger[5], QUOTA_NODES);
+	deep->again = put(w, 5, path, "v");
+	deep->purge = store_purge_domain(w->store, 5, false);
+	while (store_reap(w->store, 10))
+		;
+	return NULL;
+}
+
+/* XSA-418: with 64 KiB of stack */
+static void the_deepest_path_is_made_and_removed(void **state)
+{
+	struct world *w = *state;
+	struct deep deep = { .w = w };
+	pthread_attr_t attr;
+	pthread_t thread;
+
+	mk(w, 0, "/a");
+	chmod(w, 0, "/a", "n5");
+	ledger_set_limit(w->ledger[5], QUOTA_NODES, 0);
+	ledger_set_limit(w->ledger[5], QUOTA_MEMORY, 0);
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, 64 << 10);
+	assert_int_equal(pthread_create(&thread, &attr, deep_work, &deep), 0);
+	pthread_join(thread, NULL);
+	pthread_attr_destroy(&attr);
+	assert_int_equal(deep.put, 0);
+	assert_int_equal(deep.made, 1024);
+	assert_int_equal(deep.check, 0);
+	assert_int_equal(deep.rm, 0);
+	assert_int_equal(deep.left, 1);
+	assert_int_equal(deep.again, 0);
+	assert_int_equal(deep.purge, 0);
+}
+
+/* XSA-483 */
+static void every_instance_of_a_domain_begins_with_nothing(void **state)
+{
+	struct world *w = *state;
+	char path[32];
+
+	for (int life = 0; life < 20; life++) {
+		mk(w, 0, "/g");
+		chmod(w, 0, "/g", "n5");
+		for (int i = 0; i < 60; i++) {
+			snprintf(path, sizeof(path), "/g/%d/%d", i, life);
+			assert_int_equal(put(w, 5, path, ""), 0);
+		}
+		if (life % 2)
+			rm(w, 5, "/g");
+		assert_int_equal(store_purge_domain(w->store, 5, false), 0);
+		assert_int_equal(ledger_used(w->ledger[5], QUOTA_NODES), 0);
+		assert_int_equal(ledger_used(w->ledger[5], QUOTA_MEMORY), 0);
+	}
+}
+
+/* XSA-414, and the parts of 115 */
+static void a_creation_that_is_refused_leaves_nothing(void **state)
+{
+	struct world *w = *state;
+	uint64_t nodes, memory;
+
+	mk(w, 0, "/d");
+	chmod(w, 0, "/d", "n5");
+	ledger_set_limit(w->ledger[5], QUOTA_NODES, 3);
+	nodes = ledger_used(w->ledger[5], QUOTA_NODES);
+	memory = ledger_used(w->ledger[5], QUOTA_MEMORY);
+	for (int i = 0; i < 100; i++)
+		assert_int_equal(put(w, 5, "/d/q/w/e/r", "v"), ENOSPC);
+	assert_int_equal(ledger_used(w->ledger[5], QUOTA_NODES), nodes);
+	assert_int_equal(ledger_used(w->ledger[5], QUOTA_MEMORY), memory);
+	assert_string_equal(list(w, 5, "/d"), "");
+	ledger_set_limit(w->ledger[5], QUOTA_MEMORY, memory + 20);
+	assert_int_equal(put(w, 5, "/d/q", "v"), EIO);
+	assert_int_equal(put(w, 5, "/d", "a value that is too long"), ENOMEM);
+	assert_int_equal(put(w, 0, "/d", "a value that is too long"), 0);
+	assert_int_equal(put(w, 5, "/d", ""), 0);
+}
+
+/* ... of 115: a guest may delete below a parent that is over its quota */
+static void removal_is_never_refused_for_quota(void **state)
+{
+	struct world *w = *state;
+	char value[4001];
+
+	memset(value, 'x', 4000);
+	value[4000] = '\0';
+	mk(w, 0, "/d");
+	chmod(w, 0, "/d", "n5");
+	mk(w, 5, "/d/x");
+	put(w, 0, "/d", value);
+	assert_int_equal(mk(w, 5, "/d/y"), ENOSPC);
+	assert_int_equal(rm(w, 5, "/d/x"), 0);
+}
+
 #define VIEW_TEST(name) HARNESS_TEST(name, world_setup, world_teardown)
 
 static const struct CMUnitTest tests[] = {
@@ -345,6 +491,11 @@ static const struct CMUnitTest tests[] = {
 	VIEW_TEST(the_root_outlives_its_owner),
 	VIEW_TEST(removing_many_nodes_does_not_touch_them_at_once),
 	VIEW_TEST(check_is_content_and_if_not_repairs),
+	VIEW_TEST(a_write_costs_the_same_among_many_nodes),
+	VIEW_TEST(the_deepest_path_is_made_and_removed),
+	VIEW_TEST(every_instance_of_a_domain_begins_with_nothing),
+	VIEW_TEST(a_creation_that_is_refused_leaves_nothing),
+	VIEW_TEST(removal_is_never_refused_for_quota),
 };
 
 int main(void)

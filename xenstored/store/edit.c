@@ -101,7 +101,12 @@ static int edit_claim(struct edit *edit, const struct perms *perms,
 
 static bool edit_fits(const struct edit *edit, size_t size)
 {
-	return !edit->ledger || ledger_fits(edit->ledger, QUOTA_NODE_SIZE, size);
+	if (!edit->ledger)
+		return true;
+	if (!ledger_fits(edit->ledger, QUOTA_NODE_SIZE, size))
+		return false;
+	ledger_saw(edit->ledger, QUOTA_NODE_SIZE, size);
+	return true;
 }
 
 bool missing_next(const char *path, struct missing *missing)
@@ -282,7 +287,8 @@ int edit_create(struct edit *edit, const char *path, struct blob value)
 	if (err)
 		return err;
 	if (edit->ledger &&
-	    !create_fits(edit->ledger, path, len, above, perms, value))
+	    !(create_fits(edit->ledger, path, len, above, perms, value) &&
+	      edit_fits(edit, perms_size(perms) + value.len)))
 		err = ENOSPC;
 	if (!err)
 		err = plan_create(edit, path, len, above, perms, value);
@@ -457,8 +463,11 @@ static void fill_change(struct change *change, struct node *root,
 		change->perms_now = node_perms(change->before);
 	if (parent)
 		change->perms_parent = node_perms(parent);
-	if (was && !change->perms_before)
-		change->perms_before = perms_ref(node_perms(was));
+	if (!old)
+		return;
+	/* not that of a step on the way */
+	perms_unref(change->perms_before);
+	change->perms_before = was ? perms_ref(node_perms(was)) : NULL;
 }
 
 /* Ledgers and claims follow the new tree. */

@@ -20,6 +20,11 @@ static struct touched *step_up(const struct touched *at, size_t *len)
 	return at->parent;
 }
 
+/* Intents that an unprivileged request earns the transaction: so many may be
+ * applied anew for its snapshot to move. */
+#define CREDIT_EARNED 64
+#define CREDIT_MAX 4096
+
 /* ---- pinning ------------------------------------------------------------- */
 
 static bool txn_is_limited(const struct txn *txn)
@@ -146,6 +151,11 @@ static bool txn_rebase(struct txn *txn)
 	if (!txn->intents.count) {
 		txn_pin(txn, NULL);
 		return true;
+	}
+	if (txn_is_limited(txn)) {
+		if (txn->credit < txn->intents.count)
+			return false;
+		txn->credit -= txn->intents.count;
 	}
 	mine = node_ref(txn->store->root);
 	list_for_each(intent, &txn->intents.log, in_log)
@@ -326,6 +336,8 @@ int txn_look(struct txn *txn, const struct who *who, const char *path,
 		txn->doomed = true;
 		return err;
 	}
+	if (txn->credit < CREDIT_MAX)
+		txn->credit += CREDIT_EARNED;
 	if (!txn->base)
 		txn_pin(txn, NULL);
 	else if (fresh)
@@ -705,9 +717,9 @@ void txns_purge(struct store *store, uint16_t domid)
 
 /* A change of the changeset, and whom it is about. */
 struct told {
-	struct touched *at;	/* NULL: made on the way */
+	struct touched *at;
 	uint64_t order;		/* of the event */
-	size_t index;
+	size_t index;		/* of the change */
 };
 
 struct commit {
@@ -771,6 +783,12 @@ static int told_order(const void *va, const void *vb)
 
 	if (a->order != b->order)
 		return a->order < b->order ? -1 : 1;
+	if (a->at != b->at) {
+		/* the root of the subtree, then by first access */
+		if ((a->at->order == a->order) != (b->at->order == b->order))
+			return a->at->order == a->order ? -1 : 1;
+		return a->at->order < b->at->order ? -1 : 1;
+	}
 	return a->index < b->index ? -1 : a->index > b->index;
 }
 

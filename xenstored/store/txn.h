@@ -4,13 +4,22 @@
  *
  * T1  Reads see one root. It is pinned at the first look, and moves forward
  *     when a new node is looked at and everything seen so far still holds in
- *     the live tree.
+ *     the live tree. (An unprivileged transaction with very many writes, which
+ *     have to be done again for that, moves at some of its requests only.)
  * T2  Every facet of a node that shaped a reply is in the read set:
  *     existence, value, permissions, child list in order.
  * T3  txn_commit() publishes one root and one changeset, or changes nothing.
  * T4  Facets are compared by content: a value rewritten as it was is no
  *     conflict; a write alone sees nothing but the verdict of its access
  *     check (of a privileged caller: nothing).
+ *     What a reply was derived from counts, not the reply. So a commit is
+ *     refused, though the requests would be answered alike, when other
+ *     children came or went in a directory that was listed after the
+ *     transaction itself had changed its children; when the permissions of
+ *     what it made were asked for and those of the parent changed; and of the
+ *     unprivileged when nodes came or went by which an access was judged below
+ *     something that the transaction itself had made or removed, or when
+ *     directories on the way to what it makes are gone.
  * T5  A transaction that wrote nothing commits.
  * T6  Beginning costs O(1); committing costs what was touched.
  */

@@ -20,6 +20,7 @@ struct txn {
 	uint64_t tried;		/* version that base could not move to */
 	uint64_t purges;	/* of the store, then */
 	uint64_t displaced;	/* of the store, then */
+	size_t credit;		/* intents that may be applied anew */
 	uint64_t used;		/* ms */
 	struct trail *trail;	/* NULL: nothing looked at */
 	struct touched *at;	/* of the last look */

@@ -23,6 +23,14 @@ static int view_look(const struct view *view, const char *path,
 	return 0;
 }
 
+/* What failed for our own reasons must not be committed. */
+static int view_end(const struct view *view, int err)
+{
+	if (err < 0 && view->txn)
+		txn_doom(view->txn);
+	return err;
+}
+
 static int view_access(const struct view *view, const char *path,
 		       enum wish wish, struct node **node)
 {
@@ -113,7 +121,7 @@ int view_write(const struct view *view, const char *path, struct blob value)
 	if (err && err != ENOENT)
 		return err;
 	if (view->txn)
-		return txn_write(view->txn, value);
+		return view_end(view, txn_write(view->txn, value));
 	return live_write(view, path, value, node);
 }
 
@@ -126,7 +134,7 @@ int view_mkdir(const struct view *view, const char *path)
 	if (err != ENOENT)
 		return err;
 	if (view->txn)
-		return txn_mkdir(view->txn);
+		return view_end(view, txn_mkdir(view->txn));
 	return live_write(view, path, empty, false);
 }
 
@@ -161,7 +169,7 @@ int view_rm(const struct view *view, const char *path)
 	if (path_is_root(path) || path_is_special(path))
 		return EINVAL;
 	if (view->txn)
-		return txn_remove(view->txn);
+		return view_end(view, txn_remove(view->txn));
 	return live_remove(view, path);
 }
 
@@ -178,9 +186,11 @@ static bool born_stale(const struct view *view, const struct perm *perm)
 int view_judge_perms(const struct view *view, const struct perm *list,
 		     size_t n)
 {
-	if (view->ledger && !view->who->privileged &&
-	    !ledger_fits(view->ledger, QUOTA_NODE_PERMS, n))
-		return ENOSPC;
+	if (view->ledger && !view->who->privileged) {
+		if (!ledger_fits(view->ledger, QUOTA_NODE_PERMS, n))
+			return ENOSPC;
+		ledger_saw(view->ledger, QUOTA_NODE_PERMS, n);
+	}
 	return born_stale(view, &list[0]) ? ENOENT : 0;
 }
 
@@ -220,11 +230,11 @@ int view_set_perms(const struct view *view, const char *path,
 		return ENOMEM;
 	err = view_intern(view, list, n, &perms);
 	if (err)
-		return err;
+		return view_end(view, err);
 	if (view->txn)
 		err = txn_set_perms(view->txn, perms);
 	else
 		err = live_set_perms(view, path, perms);
 	perms_unref(perms);
-	return err;
+	return view_end(view, err);
 }
