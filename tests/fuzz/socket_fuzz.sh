@@ -1,0 +1,17 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# Random requests beside a model, for FUZZ_SECONDS (5) from SEED (1): see
+# socket_fuzz.py.
+set -u
+cd "$(dirname "$0")/../.." || exit 2
+export BUILD=${BUILD:-$PWD/build}
+# shellcheck source=tests/peers/peers.sh
+. tests/peers/peers.sh
+peer_can ours || {
+	echo "ok - random requests # SKIP $PEER_WHY"
+	exit 0
+}
+peer_start ours || exit 1
+seconds=${FUZZ_SECONDS:-5}
+timeout $((seconds + 60)) tests/fuzz/socket_fuzz.py "$PEER_SOCK" "$seconds" \
+	"${SEED:-1}"
