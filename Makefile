@@ -424,7 +424,7 @@ $(unit_BIN): %: %.o $(BUILD)/tests/harness.a $(BUILD)/xenstored.a
 	$(Q)$(LINK) $(xenstored_LIBS) -lcmocka
 
 # Simulated guests, and the example for authors of VMMs.
-guest_SRC := gring vmm bus frontend guest backend toolstack main
+guest_SRC := gring vmm bus frontend guest backend toolstack attack main
 guest_BIN := $(BUILD)/tests/guest/guest $(BUILD)/tests/guest/example
 $(BUILD)/tests/guest/guest: $(guest_SRC:%=$(BUILD)/tests/guest/%.o) \
 		$(BUILD)/libxenstore.a
@@ -443,6 +443,7 @@ fuzz_TARGETS :=
 fuzz_TARGETS += stream
 fuzz_TARGETS += path
 fuzz_TARGETS += tree
+fuzz_TARGETS += frame
 FUZZ_SECONDS ?= 20
 fuzz_BIN := $(fuzz_TARGETS:%=$(BUILD)/tests/fuzz/fuzz_%)
 

@@ -45,6 +45,8 @@ done
 
 tap timeout 60 "$BUILD/tests/guest/guest" life
 tap timeout 100 "$BUILD/tests/guest/guest" many "${GUESTS:-200}"
+ldd "$BUILD/xenstored" | grep -q asan && export SANITIZED=1
+tap timeout 100 "$BUILD/tests/guest/guest" attack $pid
 
 out=$("$BUILD/tests/guest/example" "$dir/vmm" 9 2>&1)
 [ "$out" = "domain 9 attached

@@ -6,6 +6,7 @@
  *	guest demo		some guests, with a narration
  *	guest life		one life with all that can happen in it, as TAP
  *	guest many N		N guests at once, as TAP
+ *	guest attack [PID]	what hostile ones try, as TAP; PID of the daemon
  *
  * The daemon is found by XENSTORED_RUNDIR (and XENSTORED_PATH).
  */
@@ -20,6 +21,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "attack.h"
 #include "backend.h"
 #include "guest.h"
 #include "toolstack.h"
@@ -71,13 +73,18 @@ static unsigned int children(const char *path)
 	return n;
 }
 
+static const char *vmm_path(void)
+{
+	static char path[108];
+
+	snprintf(path, sizeof(path), "%s/vmm", xs_daemon_rundir());
+	return path;
+}
+
 static int start(bool verbose)
 {
-	char path[108];
-
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	snprintf(path, sizeof(path), "%s/vmm", xs_daemon_rundir());
-	must(toolstack_open(&ts, path, verbose), path);
+	must(toolstack_open(&ts, vmm_path(), verbose), vmm_path());
 	homes = children("/local/domain");
 	must(backend_start(verbose, &backends), "backends");
 	return 0;
@@ -301,6 +308,11 @@ static int many(int n)
 	return finish();
 }
 
+static int attack(int daemon)
+{
+	return attack_all(vmm_path(), daemon) != 0;
+}
+
 int main(int argc, char **argv)
 {
 	signal(SIGPIPE, SIG_IGN);
@@ -310,6 +322,8 @@ int main(int argc, char **argv)
 		return life();
 	if (argc == 3 && !strcmp(argv[1], "many") && atoi(argv[2]) > 0)
 		return many(atoi(argv[2]));
-	fprintf(stderr, "usage: guest demo | life | many N\n");
+	if (argc >= 2 && argc <= 3 && !strcmp(argv[1], "attack"))
+		return attack(argc == 3 ? atoi(argv[2]) : 0);
+	fprintf(stderr, "usage: guest demo | life | many N | attack [PID]\n");
 	return 2;
 }
