@@ -306,6 +306,7 @@ check_SCRIPTS += tests/integration/debian_clients.sh
 check_SCRIPTS += tests/integration/sockets.sh
 check_SCRIPTS += tests/fuzz/socket_fuzz.sh
 check_SCRIPTS += tests/integration/tools.sh
+check_SCRIPTS += tests/integration/existing_domains.sh
 check_SCRIPTS += tests/integration/completion.py
 check_SCRIPTS += tests/integration/install.sh
 check_SCRIPTS += tests/integration/consumers.sh
