@@ -32,12 +32,12 @@ gone() {
 }
 
 tree start
-check "xl create makes an HVM guest" timeout 120 xl create /tmp/h1.cfg
+check "xl create makes an HVM guest" timeout 300 xl create /tmp/h1.cfg
 id=$(xl domid h1)
 check "hvmloader finds xenstore" wait_for 60 said "Xenbus rings"
 check "it reads its configuration" wait_for 60 said "System requested SeaBIOS"
 check "it leaves the ring and starts the BIOS" wait_for 90 said "Invoking SeaBIOS"
 tree created
-check "xl destroy" timeout 60 xl destroy h1
+check "xl destroy" timeout 150 xl destroy h1
 check "nothing of the guest remains" gone "$id"
 tree end

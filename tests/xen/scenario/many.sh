@@ -10,7 +10,7 @@ create_all() {
 	for i in 1 2 3; do
 		truncate -s 4M /tmp/d$i
 		cfg=$(guest_cfg m$i "disk = [ 'format=raw,vdev=xvda,access=rw,target=/tmp/d$i' ]")
-		timeout 150 xl create -q "$cfg" &
+		timeout 300 xl create -q "$cfg" &
 		pids="$pids $!"
 	done
 	for p in $pids; do wait "$p" || return 1; done
@@ -60,7 +60,7 @@ check "nothing of m1 remains" gone "$a"
 xenstore-write "/local/domain/$b/data/cmd" "0 echo c >/proc/sysrq-trigger"
 check "m2 crashes and is cleaned up" gone "$b"
 check "m3 still answers" gexec "$c" true
-check "xl shutdown of m3" timeout 60 xl shutdown -w m3
+check "xl shutdown of m3" timeout 150 xl shutdown -w m3
 check "nothing of m3 remains" gone "$c"
 kill $special_pid
 cp /tmp/many.log /out/

@@ -59,7 +59,7 @@ tree start
 
 t=$(up)
 old=
-check "xl create makes a PV guest" timeout 120 xl create "$cfg"
+check "xl create makes a PV guest" timeout 300 xl create "$cfg"
 timing "xl create took $(since "$t")"
 check "the guest writes through its own ring; disks and network connect" up_and_connected
 timing "from xl create to all devices connected: $(since "$t")"
@@ -116,23 +116,23 @@ tree detached
 
 # suspend, resume, save, restore
 check "xl save -c suspends and resumes the guest" \
-	timeout 100 xl save -c g1 /tmp/g1.save
+	timeout 200 xl save -c g1 /tmp/g1.save
 rm -f /tmp/g1.save
 sleep 1
 old=
 check "the guest answers after its resume, devices connected" up_and_connected
 tree resumed
 old=$id
-check "xl save" timeout 100 xl save g1 /tmp/g1.save
+check "xl save" timeout 200 xl save g1 /tmp/g1.save
 check "nothing of the saved guest remains" all_gone "$old"
 tree saved
-check "xl restore" timeout 100 xl restore /tmp/g1.save
+check "xl restore" timeout 200 xl restore /tmp/g1.save
 rm -f /tmp/g1.save
 check "the restored guest connects its devices" up_and_connected
 check "the restored guest answers" gexec "$id" 'xenstore-read domid'
 tree restored
 old=$id
-check "xl reboot" timeout 60 xl reboot g1
+check "xl reboot" timeout 150 xl reboot g1
 wait_for 60 sh -c "xl domid g1 >/dev/null && [ \$(xl domid g1) != $old ]"
 check "the guest comes back with a new domid" up_and_connected
 check "nothing of the old domain remains" all_gone "$old"
@@ -140,7 +140,7 @@ tree rebooted
 
 # the end
 t=$(up)
-check "xl shutdown" timeout 60 xl shutdown -w g1
+check "xl shutdown" timeout 150 xl shutdown -w g1
 check "nothing of the guest remains" all_gone "$id"
 timing "shutdown took $(since "$t")"
 check "the last console reader ends" wait_for 20 sh -c '! pidof xenconsole'

@@ -17,23 +17,23 @@ gone() {
 tree start
 cfg=$(guest_cfg p1 "disk = [ 'format=raw,vdev=xvda,access=rw,target=/dev/ram0' ]")
 t=$(up)
-check "xl create makes a PVH guest" timeout 120 xl create "$cfg"
+check "xl create makes a PVH guest" timeout 300 xl create "$cfg"
 check "it connects and answers" connects
 timing "PVH: from xl create to connected: $(since "$t")"
 tree created
 old=$id
-check "xl save" timeout 60 xl save p1 /tmp/p1.save
+check "xl save" timeout 150 xl save p1 /tmp/p1.save
 check "nothing of the saved guest remains" gone "$old"
-check "xl restore" timeout 60 xl restore /tmp/p1.save
+check "xl restore" timeout 150 xl restore /tmp/p1.save
 rm -f /tmp/p1.save
 check "the restored guest connects and answers" connects
 tree restored
 old=$id
 check "xl migrate moves it live to localhost" sh -c \
-	"timeout 120 xl migrate -s '' p1 'xl migrate-receive' >/out/migrate.log 2>&1"
+	"timeout 300 xl migrate -s '' p1 'xl migrate-receive' >/out/migrate.log 2>&1"
 check "the moved guest connects and answers" connects
 check "nothing of the domain it left remains" gone "$old"
 tree migrated
-check "xl shutdown" timeout 60 xl shutdown -w p1
+check "xl shutdown" timeout 150 xl shutdown -w p1
 check "nothing of the guest remains" gone "$id"
 tree end
