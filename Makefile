@@ -263,6 +263,7 @@ install-daemon: $(xenstored_TARGETS)
 unit_TESTS :=
 unit_TESTS += quota
 unit_TESTS += codec
+unit_TESTS += text
 unit_TESTS += path
 unit_TESTS += view
 unit_TESTS += watch
@@ -420,6 +421,7 @@ $(BUILD)/tests/harness.a: $(harness_OBJ)
 
 $(BUILD)/tests/unit/%.o $(harness_OBJ): EXTRA_CPPFLAGS = -Ixenstored -Itests
 $(BUILD)/tests/unit/test_codec: $(lib_STATIC_OBJ)
+$(BUILD)/tests/unit/test_text: $(BUILD)/xenstore-tools/text.o
 $(unit_BIN): %: %.o $(BUILD)/tests/harness.a $(BUILD)/xenstored.a
 	$(call say,LD,$@)
 	$(Q)$(LINK) $(xenstored_LIBS) -lcmocka

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 # The tools beside Debian's, on Debian's C daemon, on ours, and on one that
 # does as it is told. See the two programs for what they compare.
+# Environment: BUILD; PEERS (default "c417 ours").
 set -u
 cd "$(dirname "$0")/../.." || exit 2
 export BUILD=${BUILD:-$PWD/build}
@@ -10,7 +11,7 @@ export BUILD=${BUILD:-$PWD/build}
 rc=0
 
 if [ -x /usr/bin/xenstore-ls ]; then
-	for peer in c417 ours; do
+	for peer in ${PEERS:-c417 ours}; do
 		if peer_can $peer; then
 			peer_start $peer || { rc=1; continue; }
 			XENSTORED_PATH=$PEER_SOCK timeout 120 \
