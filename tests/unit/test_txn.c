@@ -266,6 +266,12 @@ static void quota_inside_dooms_and_errors_do_not(void **state)
 	assert_int_equal(put_in(w, 5, txn, "/d/4", ""), ENOSPC);
 	assert_int_equal(commit(w, 5, txn), ENOMEM);
 	assert_string_equal(list(w, 5, "/d"), "v");
+
+	ledger_set_limit(w->ledger[5], QUOTA_NODES, 3);
+	txn = begin(w, 5);
+	assert_int_equal(put_in(w, 5, txn, "/d/1/2/3", ""), ENOSPC);
+	assert_int_equal(commit(w, 5, txn), ENOMEM);
+	assert_string_equal(list(w, 5, "/d"), "v");
 }
 
 static void the_node_quota_is_asked_for_what_the_commit_makes_of_it(

@@ -303,9 +303,9 @@ int edit_create(struct edit *edit, const char *path, struct blob value)
 	return err;
 }
 
-int edit_set_value(struct edit *edit, const char *path, struct blob value)
+int edit_set_value(struct edit *edit, const char *path, struct node *node,
+		   struct blob value)
 {
-	struct node *node = tree_find(edit->root, path);
 	size_t was = node_value(node).len;
 	int err;
 
@@ -325,30 +325,18 @@ int edit_set_value(struct edit *edit, const char *path, struct blob value)
 	return err;
 }
 
-/* Borrowed; NULL: the node has no parent that it shares an owner with. */
-static struct node *parent_of(struct node *root, const char *path)
-{
-	char parent[PATH_MAX_LEN + 1];
-	size_t len = path_parent_len(path, strlen(path));
-
-	if (!len)
-		return NULL;
-	memcpy(parent, path, len);
-	parent[len] = '\0';
-	return tree_find(root, parent);
-}
-
 /* The node gets another owner: his claims, and those of the former one. */
 static int plan_move(struct edit *edit, const char *path, struct node *node,
 		     struct perms *perms)
 {
 	struct perms *was = node_perms(node);
-	struct node *parent = parent_of(edit->root, path);
 	size_t len = strlen(path);
+	struct node *parent;
 	struct claim **lost;
 	struct claim *claim;
 	int err = 0;
 
+	tree_find_with_parent(edit->root, path, &parent);
 	if (!parent || perms_owner(node_perms(parent)) != perms_owner(perms))
 		err = edit_claim(edit, perms, CLAIM_NODE, path, len);
 	/* without looking at the children, which may be many */
@@ -369,9 +357,9 @@ static int plan_move(struct edit *edit, const char *path, struct node *node,
 	return 0;
 }
 
-int edit_set_perms(struct edit *edit, const char *path, struct perms *perms)
+int edit_set_perms(struct edit *edit, const char *path, struct node *node,
+		   struct perms *perms)
 {
-	struct node *node = tree_find(edit->root, path);
 	struct perms *was = node_perms(node);
 	size_t size = node_quota_size(node) - perms_size(was) +
 		      perms_size(perms);
@@ -417,23 +405,19 @@ static int plan_reap(struct edit *edit, const char *path, size_t len)
 	return err;
 }
 
-int edit_remove(struct edit *edit, const char *path)
+int edit_remove(struct edit *edit, const char *path, struct node *node)
 {
-	size_t len = strlen(path), parent_len = path_parent_len(path, len);
-	struct node *parent = parent_of(edit->root, path), *removed;
+	struct node *parent, *removed;
+	size_t len = strlen(path);
 	struct change *change;
 	int err;
 
-	if (parent) {
-		size_t name = len - parent_len - (parent_len > 1) + 1;
-
-		err = edit_account(edit, node_perms(parent), 0,
-				   -(int64_t)name);
-		if (err)
-			return err;
-	}
-	err = changeset_reserve(&edit->set, 1);
-	if (!err && node_kids(tree_find(edit->root, path)))
+	tree_find_with_parent(edit->root, path, &parent);
+	err = edit_account(edit, node_perms(parent), 0,
+			   -(int64_t)node_name(node).len - 1);
+	if (!err)
+		err = changeset_reserve(&edit->set, 1);
+	if (!err && node_kids(node))
 		err = plan_reap(edit, path, len);
 	if (err)
 		return err;
@@ -451,8 +435,8 @@ int edit_remove(struct edit *edit, const char *path)
 static void fill_change(struct change *change, struct node *root,
 			struct node *old)
 {
-	struct node *node = tree_find(root, change->path);
-	struct node *parent = parent_of(root, change->path);
+	struct node *parent;
+	struct node *node = tree_find_with_parent(root, change->path, &parent);
 	struct node *was = old ? tree_find(old, change->path) : NULL;
 
 	if (change->kind != CHANGE_REMOVE)

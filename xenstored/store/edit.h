@@ -88,11 +88,14 @@ void edit_drop(struct edit *edit);
 /* Creates the absent node and its absent ancestors below an existing one.
  * ENOSPC: size or number of nodes. EIO: memory quota. -ENOMEM. */
 int edit_create(struct edit *edit, const char *path, struct blob value);
-/* The node exists. ENOSPC: size of the node. ENOMEM: memory quota. */
-int edit_set_value(struct edit *edit, const char *path, struct blob value);
-int edit_set_perms(struct edit *edit, const char *path, struct perms *perms);
+/* `node` is the one at the path of edit->root. ENOSPC: size of the node. ENOMEM:
+ * memory quota. */
+int edit_set_value(struct edit *edit, const char *path, struct node *node,
+		   struct blob value);
+int edit_set_perms(struct edit *edit, const char *path, struct node *node,
+		   struct perms *perms);
 /* Never refused. -ENOMEM. */
-int edit_remove(struct edit *edit, const char *path);
+int edit_remove(struct edit *edit, const char *path, struct node *node);
 
 /*
  * Asks quota for all of it. A single edit has asked already. ENOSPC: number

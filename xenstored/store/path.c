@@ -61,6 +61,17 @@ int path_parse(const char *name, size_t len, uint16_t home, uint32_t limit,
 	return 0;
 }
 
+/* strcspn() is slower for names as short as they are. */
+static size_t name_len(const char *name)
+{
+	size_t len = 0;
+
+	while (name[len] && name[len] != '/')
+		len++;
+
+	return len;
+}
+
 bool path_next(const char *path, const char **component, size_t *len)
 {
 	const char *at = *component ? *component + *len : path;
@@ -68,7 +79,7 @@ bool path_next(const char *path, const char **component, size_t *len)
 	if (*at == '@' && at == path)
 		*len = strlen(at);
 	else if (*at == '/' && at[1])
-		*len = strcspn(++at, "/");
+		*len = name_len(++at);
 	else
 		return false;
 

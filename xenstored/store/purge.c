@@ -27,7 +27,7 @@ static int give_back(struct edit *edit, const char *path, struct node *node)
 	err = perms_inherit(store->perms, node_perms(node), &priv, &perms);
 	if (err)
 		return err;
-	err = edit_set_perms(edit, path, perms);
+	err = edit_set_perms(edit, path, node, perms);
 	perms_unref(perms);
 	if (!err)
 		edit->set.items[edit->set.n - 1].silent = true;
@@ -69,7 +69,7 @@ static int purge_node(struct edit *edit, const char *path, uint16_t domid,
 	if (keep)
 		return give_back_all(edit, path, domid);
 	if (!path_is_root(path) && !path_is_special(path))
-		return edit_remove(edit, path);
+		return edit_remove(edit, path, node);
 	/* these stay; what is below them does not */
 	err = give_back(edit, path, node);
 	return err ? err : purge_kids(edit, path, domid, keep);

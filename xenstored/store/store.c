@@ -144,6 +144,8 @@ int store_new(TALLOC_CTX *ctx, struct ledgers *ledgers, uint16_t priv,
 	if (!err)
 		err = owners_new(store, ledgers, &store->owners);
 	if (!err)
+		err = hash_table_new(store, &store->trail_names);
+	if (!err)
 		err = reaper_new(store, store->nodes, store->owners,
 				 &store->reaper);
 	if (err)

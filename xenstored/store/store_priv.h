@@ -32,6 +32,7 @@ struct store {
 	/* Permission lists were edited in place so many times: what was equal
 	 * by pointer before may have changed all the same. */
 	uint64_t purges;
+	struct hash_table *trail_names;	/* see trail_new() */
 	struct list txns;	/* that have a snapshot, oldest first */
 	/* Bytes of nodes that the live tree let go while there were
 	 * snapshots, ever. */

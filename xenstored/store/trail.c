@@ -11,7 +11,7 @@
 
 struct trail {
 	struct touched *top;	/* above "/" and the special nodes */
-	struct hash_table *names;
+	struct hash_table *names;	/* by parent and name */
 	size_t count, bytes;
 	uint64_t order;
 	bool blind;
@@ -34,7 +34,7 @@ struct touched *trail_next(struct touched *top, struct touched *at)
 	return NULL;
 }
 
-/* The last record of the walk: everything is freed backwards. */
+/* Leaves first, without a recursion. */
 static int trail_free(struct trail *trail)
 {
 	struct touched *at = trail->top, *parent;
@@ -49,6 +49,8 @@ static int trail_free(struct trail *trail)
 		}
 		parent = at->parent;
 		list_del(&at->siblings);
+		if (parent)
+			hash_del(trail->names, &at->by_name);
 		free(at->path);
 		free(at);
 		at = parent;
@@ -80,16 +82,13 @@ static struct touched *touched_new(struct trail *trail, struct touched *parent,
 	return at;
 }
 
-int trail_new(TALLOC_CTX *ctx, struct trail **out)
+int trail_new(TALLOC_CTX *ctx, struct hash_table *names, struct trail **out)
 {
 	scoped_talloc struct trail *trail = talloc_zero(ctx, struct trail);
-	int err;
 
 	if (!trail)
 		return -ENOMEM;
-	err = hash_table_new(trail, &trail->names);
-	if (err)
-		return err;
+	trail->names = names;
 	trail->blind = true;
 	trail->top = touched_new(trail, NULL, NULL, 0);
 	if (!trail->top)

@@ -81,7 +81,8 @@ struct touched {
 
 struct trail;
 
-int trail_new(TALLOC_CTX *ctx, struct trail **out);
+/* `names`: a table that many trails may share, and that outlives them. */
+int trail_new(TALLOC_CTX *ctx, struct hash_table *names, struct trail **out);
 
 /* The record of a path, made if need be, with those that lead there. -ENOMEM:
  * nothing but leading records was added. */

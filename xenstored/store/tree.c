@@ -70,6 +70,26 @@ struct node *tree_find(const struct node *root, const char *path)
 	return found && !path[len] ? found : NULL;
 }
 
+struct node *tree_find_with_parent(const struct node *root, const char *path,
+				   struct node **parent)
+{
+	const struct node *node = root;
+	const char *name = NULL;
+	size_t n = 0;
+
+	*parent = NULL;
+	while (next_name(path, &name, &n)) {
+		if (!node) {
+			*parent = NULL;
+			return NULL;
+		}
+		*parent = node == root ? NULL : (struct node *)node;
+		node = node_kid(node, name, n);
+	}
+
+	return (struct node *)node;
+}
+
 /*
  * Notes the steps from the root to `path` as far as they exist and returns
  * their number. *rest: the first name that is missing, NULL if none is.

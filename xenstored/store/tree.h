@@ -32,6 +32,11 @@ int tree_new(struct nodes *nodes, struct perms *perms, uint64_t generation,
 /* Borrowed; NULL: absent. */
 struct node *tree_find(const struct node *root, const char *path);
 
+/* The same with the node's direct parent, which is NULL if it is missing, too,
+ * and for "/" and special nodes. */
+struct node *tree_find_with_parent(const struct node *root, const char *path,
+				   struct node **parent);
+
 /* The deepest existing node on the path, itself included; *len is the length
  * of its path. NULL only for an absent special node. */
 struct node *tree_nearest(const struct node *root, const char *path,

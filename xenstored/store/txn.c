@@ -298,7 +298,7 @@ static int txn_touch(struct txn *txn, const char *path, bool *fresh)
 	int err = 0;
 
 	if (!txn->trail)
-		err = trail_new(txn, &txn->trail);
+		err = trail_new(txn, txn->store->trail_names, &txn->trail);
 	if (err)
 		return err;
 	count = trail_count(txn->trail);
@@ -556,13 +556,6 @@ static void txn_imply_above(struct txn *txn)
 		at->ensured = true;
 }
 
-/* What failed half-way must not be committed. */
-static int txn_failed(struct txn *txn, int err)
-{
-	txn->doomed = true;
-	return err;
-}
-
 static int txn_create(struct txn *txn, enum deed deed,
 		      struct blob value)
 {
@@ -573,7 +566,7 @@ static int txn_create(struct txn *txn, enum deed deed,
 
 	err = intent_new(txn, deed, at, value, NULL, &intent);
 	if (err)
-		return txn_failed(txn, err);
+		return err;
 	tree_nearest(txn_root(txn), at->path, &len);
 	if (at->path[len])
 		err = txn_ensure_above(txn, len);
@@ -581,13 +574,12 @@ static int txn_create(struct txn *txn, enum deed deed,
 		err = txn_apply(txn, intent);
 	if (err) {
 		talloc_free(intent);
-		return txn_failed(txn, err);
+		return err;
 	}
 	intents_add_create(&txn->intents, intent);
 	at->ensured = true;
 	txn_imply_above(txn);
-	err = txn_pay(txn);
-	return err ? txn_failed(txn, err) : 0;
+	return txn_pay(txn);
 }
 
 int txn_write(struct txn *txn, struct blob value)
@@ -635,7 +627,7 @@ int txn_remove(struct txn *txn)
 		return 0;
 	err = intent_new(txn, DEED_REMOVE, at, empty, NULL, &intent);
 	if (err)
-		return txn_failed(txn, err);
+		return err;
 	if (at->parent->parent->parent) {	/* not "/", which stays */
 		err = trail_name(txn->trail, at->parent);
 		if (!err)
@@ -647,14 +639,13 @@ int txn_remove(struct txn *txn)
 	if (err) {
 		talloc_free(intent);
 		talloc_free(parent);
-		return txn_failed(txn, err);
+		return err;
 	}
 	if (parent)
 		parent->silent = true;
 	intents_add_remove(&txn->intents, intent, parent);
 	txn->removed = true;
-	err = txn_pay(txn);
-	return err ? txn_failed(txn, err) : 0;
+	return txn_pay(txn);
 }
 
 int txn_set_perms(struct txn *txn, struct perms *perms)
@@ -675,16 +666,15 @@ int txn_set_perms(struct txn *txn, struct perms *perms)
 		return ENOSPC;
 	err = intent_new(txn, DEED_PERMS, txn->at, empty, perms, &intent);
 	if (err)
-		return txn_failed(txn, err);
+		return err;
 	err = txn_apply(txn, intent);
 	if (err) {
 		talloc_free(intent);
-		return txn_failed(txn, err);
+		return err;
 	}
 	intents_add_perms(&txn->intents, intent);
 	txn->at->owned = true;
-	err = txn_pay(txn);
-	return err ? txn_failed(txn, err) : 0;
+	return txn_pay(txn);
 }
 
 static bool names(const struct perms *perms, uint16_t domid)
@@ -734,26 +724,26 @@ static int commit_intent(struct commit *commit, const struct intent *intent)
 {
 	struct edit *edit = &commit->edit;
 	const char *path = intent->at->path;
-	bool exists = tree_find(edit->root, path);
+	struct node *node = tree_find(edit->root, path);
 	size_t before = edit->set.n;
 	int err = 0;
 
 	switch (intent->deed) {
 	case DEED_CREATE:
 	case DEED_WRITE:
-		if (lost_ancestor(edit->root, edit->who, intent))
+		if (!node && lost_ancestor(edit->root, edit->who, intent))
 			err = EAGAIN;
-		else if (!exists)
+		else if (!node)
 			err = edit_create(edit, path, intent->value);
 		else if (intent->deed == DEED_WRITE)
-			err = edit_set_value(edit, path, intent->value);
+			err = edit_set_value(edit, path, node, intent->value);
 		break;
 	case DEED_PERMS:
-		err = edit_set_perms(edit, path, intent->perms);
+		err = edit_set_perms(edit, path, node, intent->perms);
 		break;
 	case DEED_REMOVE:
-		if (exists)
-			err = edit_remove(edit, path);
+		if (node)
+			err = edit_remove(edit, path, node);
 		break;
 	}
 	if (!err && edit->set.n > before) {
@@ -766,11 +756,17 @@ static int commit_intent(struct commit *commit, const struct intent *intent)
 	return err;
 }
 
-/* The subtree root before what was made anew below it. */
-static uint64_t event_order(const struct touched *at)
+/* By first access; but what was made anew below a removed node comes after
+ * that one. */
+static uint64_t event_order(const struct touched *at,
+			    const struct change *change)
 {
 	uint64_t order = at->order;
 
+	if (change->silent)
+		return UINT64_MAX;
+	if (change->kind == CHANGE_REMOVE)
+		return order;
 	for (; at; at = at->parent)
 		if (at->cut && at->order > order)
 			order = at->order;
@@ -783,12 +779,6 @@ static int told_order(const void *va, const void *vb)
 
 	if (a->order != b->order)
 		return a->order < b->order ? -1 : 1;
-	if (a->at != b->at) {
-		/* the root of the subtree, then by first access */
-		if ((a->at->order == a->order) != (b->at->order == b->order))
-			return a->at->order == a->order ? -1 : 1;
-		return a->at->order < b->at->order ? -1 : 1;
-	}
 	return a->index < b->index ? -1 : a->index > b->index;
 }
 
@@ -812,9 +802,8 @@ static int commit_order_events(struct commit *commit)
 			events[commit->ntold + i - n] = &set->items[i];
 	}
 	for (size_t i = 0; i < commit->ntold; i++)
-		told[i].order = set->items[told[i].index].silent ?
-					UINT64_MAX :
-					event_order(told[i].at);
+		told[i].order = event_order(told[i].at,
+					    &set->items[told[i].index]);
 	qsort(told, commit->ntold, sizeof(*told), told_order);
 	for (size_t i = 0; i < commit->ntold; i++) {
 		struct change *change = &set->items[told[i].index];

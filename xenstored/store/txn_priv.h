@@ -49,7 +49,8 @@ void txn_saw(struct txn *txn, unsigned int facets);
 void txn_saw_parent(struct txn *txn);
 void txn_saw_owner(struct txn *txn);
 
-/* Access was granted. ENOSPC, ENOMEM: quota. -ENOMEM dooms. */
+/* Access was granted. ENOSPC, ENOMEM: quota; -ENOMEM. After an error the
+ * transaction must not be committed. */
 int txn_write(struct txn *txn, struct blob value);
 /* The node is missing. */
 int txn_mkdir(struct txn *txn);

@@ -23,10 +23,11 @@ static int view_look(const struct view *view, const char *path,
 	return 0;
 }
 
-/* What failed for our own reasons must not be committed. */
+/* Access was granted, and still it failed, for lack of memory or for a quota:
+ * then the transaction must not be committed without it. */
 static int view_end(const struct view *view, int err)
 {
-	if (err < 0 && view->txn)
+	if (err && view->txn)
 		txn_doom(view->txn);
 	return err;
 }
@@ -59,7 +60,7 @@ int view_node(const struct view *view, const char *path, unsigned int facets,
 
 /* One step on the live store, published at once. */
 static int live_write(const struct view *view, const char *path,
-		      struct blob value, bool exists)
+		      struct node *node, struct blob value)
 {
 	struct edit edit;
 	int err;
@@ -68,8 +69,8 @@ static int live_write(const struct view *view, const char *path,
 			 view->ledger);
 	if (err)
 		return err;
-	err = exists ? edit_set_value(&edit, path, value) :
-		       edit_create(&edit, path, value);
+	err = node ? edit_set_value(&edit, path, node, value) :
+		     edit_create(&edit, path, value);
 	if (err)
 		edit_drop(&edit);
 	else
@@ -77,7 +78,8 @@ static int live_write(const struct view *view, const char *path,
 	return err;
 }
 
-static int live_remove(const struct view *view, const char *path)
+static int live_remove(const struct view *view, const char *path,
+		       struct node *node)
 {
 	struct edit edit;
 	int err;
@@ -86,7 +88,7 @@ static int live_remove(const struct view *view, const char *path)
 			 view->ledger);
 	if (err)
 		return err;
-	err = edit_remove(&edit, path);
+	err = edit_remove(&edit, path, node);
 	if (err)
 		edit_drop(&edit);
 	else
@@ -95,7 +97,7 @@ static int live_remove(const struct view *view, const char *path)
 }
 
 static int live_set_perms(const struct view *view, const char *path,
-			  struct perms *perms)
+			  struct node *node, struct perms *perms)
 {
 	struct edit edit;
 	int err;
@@ -104,7 +106,7 @@ static int live_set_perms(const struct view *view, const char *path,
 			 view->ledger);
 	if (err)
 		return err;
-	err = edit_set_perms(&edit, path, perms);
+	err = edit_set_perms(&edit, path, node, perms);
 	if (err)
 		edit_drop(&edit);
 	else
@@ -122,7 +124,7 @@ int view_write(const struct view *view, const char *path, struct blob value)
 		return err;
 	if (view->txn)
 		return view_end(view, txn_write(view->txn, value));
-	return live_write(view, path, value, node);
+	return live_write(view, path, node, value);
 }
 
 int view_mkdir(const struct view *view, const char *path)
@@ -135,7 +137,7 @@ int view_mkdir(const struct view *view, const char *path)
 		return err;
 	if (view->txn)
 		return view_end(view, txn_mkdir(view->txn));
-	return live_write(view, path, empty, false);
+	return live_write(view, path, NULL, empty);
 }
 
 /* A missing node may be removed if its parent exists. */
@@ -170,7 +172,7 @@ int view_rm(const struct view *view, const char *path)
 		return EINVAL;
 	if (view->txn)
 		return view_end(view, txn_remove(view->txn));
-	return live_remove(view, path);
+	return live_remove(view, path, node);
 }
 
 /* Is the entry stale from the start? */
@@ -234,7 +236,7 @@ int view_set_perms(const struct view *view, const char *path,
 	if (view->txn)
 		err = txn_set_perms(view->txn, perms);
 	else
-		err = live_set_perms(view, path, perms);
+		err = live_set_perms(view, path, node, perms);
 	perms_unref(perms);
 	return view_end(view, err);
 }
