@@ -72,7 +72,7 @@ static long now_ms(void)
 	return t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-/* ---- memory of the daemon: keeper and worker ---------------------------------- */
+/* ---- memory of the daemon: keeper and worker ---------------------------- */
 
 static long status_number(const char *pid, const char *field)
 {
@@ -122,7 +122,7 @@ static void check_rss(long before, long allowed, const char *what)
 	      before ? more : 0);
 }
 
-/* ---- moles ---------------------------------------------------------------------- */
+/* ---- moles -------------------------------------------------------------- */
 
 static void mole_new(struct mole *mole, uint16_t domid)
 {
@@ -204,7 +204,7 @@ static void count_releases(void)
 	while (poll(&pfd, 1, 100) > 0);
 }
 
-/* ---- the ring ---------------------------------------------------------------------- */
+/* ---- the ring ----------------------------------------------------------- */
 
 static void bad_indices(struct mole *mole)
 {
@@ -317,7 +317,7 @@ static void empty_requests(struct mole *mole)
 	      "(worst %ld ms)", worst);
 }
 
-/* ---- hostile from the side ------------------------------------------------------------ */
+/* ---- hostile from the side ---------------------------------------------- */
 
 struct flipper {
 	struct xenstore_domain_interface *page;
@@ -406,7 +406,7 @@ static void scribbling(struct mole *mole)
 	check_rss(rss, 4096, "scribbling");
 }
 
-/* ---- life and death ---------------------------------------------------------------------- */
+/* ---- life and death ----------------------------------------------------- */
 
 static void break_and_die(void)
 {
@@ -438,7 +438,7 @@ static void break_and_die(void)
 	check(all.released == before + 1, "XSA-325: its death is told once");
 }
 
-/* ---- memory -------------------------------------------------------------------------------- */
+/* ---- memory ------------------------------------------------------------- */
 
 /* Requests in flight together; returns how many failed. */
 static int ask_many(struct bus *bus, int n, uint32_t type,
@@ -449,18 +449,16 @@ static int ask_many(struct bus *bus, int n, uint32_t type,
 	int failed = 0;
 
 	for (int i = 0; i < n + FLIGHT; i++) {
-		size_t len;
+		uint32_t *slot = &id[i % FLIGHT];
 		const char *text;
+		size_t len;
 
-		if (i >= FLIGHT)
-			failed += bus_wait(bus, id[i % FLIGHT], NULL, NULL) != 0;
-		if (i >= n) {
-			if (i + 1 >= n + FLIGHT)
-				break;
+		if (i >= FLIGHT && bus_wait(bus, *slot, NULL, NULL))
+			failed++;
+		if (i >= n)
 			continue;
-		}
 		text = payload(i, &len);
-		id[i % FLIGHT] = bus_submit(bus, type, 0, text, len);
+		*slot = bus_submit(bus, type, 0, text, len);
 	}
 	return failed;
 }

@@ -28,7 +28,8 @@ static const struct kind {
 	{ "vif", {
 		{ "feature-sg", "1" }, { "feature-gso-tcpv4", "1" },
 		{ "feature-gso-tcpv6", "1" }, { "feature-rx-copy", "1" },
-		{ "feature-rx-flip", "0" }, { "feature-ipv6-csum-offload", "1" },
+		{ "feature-rx-flip", "0" },
+		{ "feature-ipv6-csum-offload", "1" },
 		{ "feature-multicast-control", "1" },
 		{ "feature-split-event-channels", "1" },
 		{ "multi-queue-max-queues", "2" } }, { { 0 } } },

@@ -94,7 +94,7 @@ void bus_move(struct bus *bus, const struct gring *ring, int wake)
 	bus->have = 0;
 }
 
-/* ---- receiving ------------------------------------------------------------- */
+/* ---- receiving ---------------------------------------------------------- */
 
 static void bus_sort(struct bus *bus, const struct xsd_sockmsg *hdr)
 {
@@ -154,7 +154,7 @@ static bool bus_sleep(struct bus *bus, int fd, int ms)
 	return true;
 }
 
-/* ---- requests --------------------------------------------------------------- */
+/* ---- requests ----------------------------------------------------------- */
 
 static void bus_put(struct bus *bus, const void *data, size_t len)
 {

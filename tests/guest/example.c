@@ -26,7 +26,7 @@ static void die(const char *what)
 	exit(1);
 }
 
-/* ---- the VMM ---------------------------------------------------------------- */
+/* ---- the VMM ------------------------------------------------------------ */
 
 static int dial(const char *path)
 {
@@ -70,7 +70,7 @@ static void call(int vmm, struct xenstore_vmm_msg *msg, const int fds[3])
 	}
 }
 
-/* ---- the guest --------------------------------------------------------------- */
+/* ---- the guest ---------------------------------------------------------- */
 
 struct guest {
 	struct xenstore_domain_interface *ring;

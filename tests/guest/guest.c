@@ -17,7 +17,7 @@
 #include "bus.h"
 #include "frontend.h"
 
-/* ---- the VMM's side --------------------------------------------------------- */
+/* ---- the VMM's side ----------------------------------------------------- */
 
 int guest_listen(int control, int ms)
 {
@@ -64,7 +64,7 @@ int guest_migrate(int control, const struct vmm_domain *to)
 	return send_ring(control, (int[]){ to->page_fd, to->in, to->out });
 }
 
-/* ---- the guest --------------------------------------------------------------- */
+/* ---- the guest ---------------------------------------------------------- */
 
 struct kernel {
 	const char *name;

@@ -31,7 +31,7 @@ static pid_t backends;
 static unsigned int homes;	/* there were before */
 static int n_ok, n_failed;
 
-/* ---- telling ------------------------------------------------------------------- */
+/* ---- telling ------------------------------------------------------------ */
 
 static bool check(bool good, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
@@ -131,7 +131,7 @@ static bool nothing_is_left(void)
 	       children("/local/domain") <= homes;
 }
 
-/* ---- a guest with the usual devices -------------------------------------------- */
+/* ---- a guest with the usual devices ------------------------------------- */
 
 static int vm_usual(struct vm *vm, uint16_t domid, const char *name)
 {
@@ -146,7 +146,7 @@ static int vm_usual(struct vm *vm, uint16_t domid, const char *name)
 	return err;
 }
 
-/* ---- demo ------------------------------------------------------------------------- */
+/* ---- demo --------------------------------------------------------------- */
 
 static int demo(void)
 {
@@ -154,7 +154,7 @@ static int demo(void)
 	struct vm vm[3];
 
 	start(true);
-	headline("A toolstack creates three guests, each with a disk and a net");
+	headline("A toolstack creates three guests, with disk and net");
 	for (int i = 0; i < 3; i++) {
 		must(vm_usual(&vm[i], i + 1, names[i]), names[i]);
 		must(vm_wait_up(&ts, &vm[i]), names[i]);
@@ -187,7 +187,7 @@ static int demo(void)
 	return finish();
 }
 
-/* ---- life ------------------------------------------------------------------------- */
+/* ---- life --------------------------------------------------------------- */
 
 static void life_of_devices(struct vm *vm)
 {
@@ -248,7 +248,7 @@ static int life(void)
 	return finish();
 }
 
-/* ---- many -------------------------------------------------------------------------- */
+/* ---- many --------------------------------------------------------------- */
 
 static double seconds(void)
 {

@@ -52,7 +52,7 @@ static uint64_t now_ms(void)
 	return t.tv_sec * 1000ull + t.tv_nsec / 1000000;
 }
 
-/* ---- a transaction, once more while it is in conflict ----------------------- */
+/* ---- a transaction, once more while it is in conflict ------------------- */
 
 struct batch {
 	struct toolstack *ts;
@@ -114,7 +114,7 @@ static int batch_run(struct toolstack *ts,
 	}
 }
 
-/* ---- waiting ------------------------------------------------------------------ */
+/* ---- waiting ------------------------------------------------------------ */
 
 /* Takes what events have come; counts releases. False: there were none. */
 static bool take_events(struct toolstack *ts)
@@ -184,7 +184,7 @@ enum xenbus_state vm_state(struct toolstack *ts, const char *fmt, ...)
 	return number(ts, path, STATE_UNKNOWN);
 }
 
-/* ---- paths ---------------------------------------------------------------------- */
+/* ---- paths -------------------------------------------------------------- */
 
 static const char *const kind_names[] = { "vif", "vbd", "console" };
 
@@ -206,7 +206,7 @@ static void libxl_dir(const struct vm *vm, const struct vm_device *d, char *to)
 		 kind_names[d->kind], d->id);
 }
 
-/* ---- creation ------------------------------------------------------------------- */
+/* ---- creation ----------------------------------------------------------- */
 
 int toolstack_open(struct toolstack *ts, const char *vmm, bool verbose)
 {
@@ -313,7 +313,7 @@ int vm_create(struct toolstack *ts, struct vm *vm, uint16_t domid,
 	return err;
 }
 
-/* ---- devices ---------------------------------------------------------------------- */
+/* ---- devices ------------------------------------------------------------ */
 
 struct device_job {
 	struct vm *vm;
@@ -498,7 +498,7 @@ int vm_remove_device(struct toolstack *ts, struct vm *vm, int index)
 	return err;
 }
 
-/* ---- life -------------------------------------------------------------------------- */
+/* ---- life --------------------------------------------------------------- */
 
 int vm_start(struct toolstack *ts, struct vm *vm)
 {

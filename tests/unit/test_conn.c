@@ -14,7 +14,7 @@
 #include "io/sock.h"
 #include "unit/echo.h"
 
-/* ---- system calls, counted ------------------------------------------------ */
+/* ---- system calls, counted ---------------------------------------------- */
 
 static struct {
 	unsigned int recv, sendmsg, wait, ctl;
@@ -44,7 +44,7 @@ int epoll_ctl(int fd, int op, int target, struct epoll_event *event)
 	return syscall(SYS_epoll_ctl, fd, op, target, event);
 }
 
-/* ---- a client -------------------------------------------------------------- */
+/* ---- a client ----------------------------------------------------------- */
 
 /* Returns the client's end, which does not block. */
 static int client_new(struct echo *echo, const struct limits *limits,
@@ -131,7 +131,7 @@ static int teardown(void **state)
 	return 0;
 }
 
-/* ---- input ----------------------------------------------------------------- */
+/* ---- input -------------------------------------------------------------- */
 
 static void one_request_costs_three_system_calls(void **state)
 {
@@ -245,7 +245,8 @@ static void rounds_are_fair(void **state)
 {
 	struct echo *echo = *state;
 	struct echo_peer *a, *b;
-	int busy = client_new(echo, NULL, &a), other = client_new(echo, NULL, &b);
+	int busy = client_new(echo, NULL, &a);
+	int other = client_new(echo, NULL, &b);
 
 	for (int i = 0; i < 200; i++)
 		client_send(busy, XS_READ, i, "x");
@@ -316,7 +317,7 @@ static void an_oversized_message_closes_the_connection(void **state)
 	close(fd);
 }
 
-/* ---- output ---------------------------------------------------------------- */
+/* ---- output ------------------------------------------------------------- */
 
 static void an_event_comes_before_the_reply_that_caused_it(void **state)
 {

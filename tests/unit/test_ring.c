@@ -18,7 +18,7 @@
 #include "io/xenport.h"
 #include "unit/echo.h"
 
-/* ---- a port with one domain -------------------------------------------------
+/* ---- a port with one domain ------------------------------------------------
  * The page is shared memory, mapped once for each side; kicks are eventfds. */
 
 struct test_port {
@@ -117,7 +117,7 @@ static const struct xenport_ops port_ops = {
 	.page_ok = port_page_ok,
 };
 
-/* ---- fixture ---------------------------------------------------------------- */
+/* ---- fixture ------------------------------------------------------------ */
 
 struct fixture {
 	struct echo *echo;
@@ -231,7 +231,7 @@ static void expect_serving(struct fixture *f)
 	assert_false(conn_ignored(f->peer->conn));
 }
 
-/* ---- a guest as a process --------------------------------------------------- */
+/* ---- a guest as a process ----------------------------------------------- */
 
 static void stop_loop(void *arg)
 {
@@ -392,7 +392,7 @@ static void a_completely_full_ring_is_served(void **state)
 	}
 }
 
-/* ---- R1: what is told when --------------------------------------------------- */
+/* ---- R1: what is told when ---------------------------------------------- */
 
 static bool look_once(void *arg)
 {
@@ -462,7 +462,7 @@ static void a_request_that_came_meanwhile_is_seen(void **state)
 	guest_hears(f, XS_READ, 1, 8);
 }
 
-/* ---- introduction ------------------------------------------------------------- */
+/* ---- introduction ------------------------------------------------------- */
 
 static void introduction_makes_a_fresh_ring(void **state)
 {
@@ -548,7 +548,7 @@ static void a_guest_that_does_not_kick_is_found_by_the_scan(void **state)
 	guest_hears(f, XS_READ, 1, 8);
 }
 
-/* ---- resets -------------------------------------------------------------------- */
+/* ---- resets ------------------------------------------------------------- */
 
 /* G3 */
 static void a_guest_may_reconnect(void **state)
@@ -675,7 +675,7 @@ static void half_a_scrub_is_given_time(void **state)
 	assert_int_equal(f->page->error, XENSTORE_ERROR_RINGIDX);
 }
 
-/* ---- broken rings ---------------------------------------------------------------- */
+/* ---- broken rings ------------------------------------------------------- */
 
 static void expect_ignored(struct fixture *f, uint32_t error)
 {
@@ -787,7 +787,7 @@ static void a_lost_page_is_not_used_any_more(void **state)
 	assert_string_equal(f->peer->why, "page lost");
 }
 
-/* ---- hostile threads --------------------------------------------------------------- */
+/* ---- hostile threads ---------------------------------------------------- */
 
 struct hostile {
 	struct fixture *f;
@@ -864,7 +864,7 @@ static void a_hostile_page_hurts_nobody(void **state)
 	serve_while_flipping(*state, true);
 }
 
-/* ---- costs ---------------------------------------------------------------------------- */
+/* ---- costs -------------------------------------------------------------- */
 
 /* G6, O5 */
 static void a_throttled_guest_kicks_for_nothing(void **state)

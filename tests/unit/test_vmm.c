@@ -155,7 +155,7 @@ static bool exists(struct fixture *f, uint16_t domid)
 	return f->port->ops->state(f->port, domid, &state) != ENOENT;
 }
 
-/* ---- what works ------------------------------------------------------------ */
+/* ---- what works --------------------------------------------------------- */
 
 static void attaching_makes_a_domain_exist(void **state)
 {
@@ -348,7 +348,7 @@ static void a_closed_connection_is_the_death_of_its_domains(void **state)
 	close(other);
 }
 
-/* ---- what is refused, or survived -------------------------------------------- */
+/* ---- what is refused, or survived --------------------------------------- */
 
 static void a_domid_has_one_owner(void **state)
 {
@@ -645,7 +645,7 @@ static void a_lost_page_is_replaced_and_marked(void **state)
 	close(fd2);
 }
 
-/* ---- a successor --------------------------------------------------------------- */
+/* ---- a successor -------------------------------------------------------- */
 
 /* Takes the port over in another process, as the heir of all descriptors, and
  * answers one request of the VMM and one kick. */

@@ -61,7 +61,7 @@ static void store(uint32_t *index, uint32_t value)
 	__atomic_store_n(index, value, __ATOMIC_RELAXED);
 }
 
-/* ---- looking at the page ------------------------------------------------- */
+/* ---- looking at the page ------------------------------------------------ */
 
 static bool room_is(uint32_t prod, uint32_t cons)
 {
@@ -163,7 +163,7 @@ static void ring_peek(struct ring *ring)
 		transport->ready(transport->arg, readable, writable);
 }
 
-/* ---- the event channel --------------------------------------------------- */
+/* ---- the event channel -------------------------------------------------- */
 
 static void ring_unmask(struct ring *ring)
 {
@@ -201,7 +201,7 @@ static void ring_notify(struct ring *ring)
 		ring->port->ops->notify(ring->port, &ring->channel);
 }
 
-/* ---- a fresh start ------------------------------------------------------- */
+/* ---- a fresh start ------------------------------------------------------ */
 
 static void ring_restart(struct ring *ring)
 {
@@ -237,7 +237,7 @@ static void ring_start_from_zero(struct ring *ring)
 	ring->transport.reset(ring->transport.arg, false);
 }
 
-/* ---- requests ------------------------------------------------------------ */
+/* ---- requests ----------------------------------------------------------- */
 
 /* Copies n bytes at stream position pos out of a circular buffer. G5 */
 static void ring_take(void *to, const char *ring, uint32_t pos, size_t n)
@@ -344,7 +344,7 @@ static bool ring_settle(struct transport *transport)
 	return !ring->unsure && load(&ring->page->req_prod) != ring->cursor;
 }
 
-/* ---- replies and events -------------------------------------------------- */
+/* ---- replies and events ------------------------------------------------- */
 
 static void ring_put(char *ring, uint32_t pos, const void *from, size_t n)
 {
@@ -425,7 +425,7 @@ static int ring_write(struct transport *transport, const struct iovec *iov,
 	return 0;
 }
 
-/* ---- the rest ------------------------------------------------------------ */
+/* ---- the rest ----------------------------------------------------------- */
 
 static void ring_listen(struct transport *transport, bool on)
 {

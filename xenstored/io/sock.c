@@ -26,7 +26,7 @@ struct sock {
 	struct list in_clients;
 };
 
-/* ---- the transport ------------------------------------------------------- */
+/* ---- the transport ------------------------------------------------------ */
 
 static struct sock *sock_of(struct transport *transport)
 {
@@ -179,7 +179,7 @@ int sock_new(TALLOC_CTX *ctx, struct loop *loop, int fd, struct transport **out)
 	return 0;
 }
 
-/* ---- the listener -------------------------------------------------------- */
+/* ---- the listener ------------------------------------------------------- */
 
 static void sock_listener_took(void *arg, int fd)
 {

@@ -37,7 +37,7 @@
 #define FDS_MAX 4		/* one more than any request has */
 #define MESSAGES_PER_PASS 16
 
-/* ---- the table for a successor ------------------------------------------- */
+/* ---- the table for a successor ------------------------------------------ */
 
 enum slot_kind {
 	SLOT_FREE = 0,
@@ -133,7 +133,7 @@ static int table_add(struct table *table, const struct slot *slot, size_t *at)
 	return 0;
 }
 
-/* ---- objects -------------------------------------------------------------- */
+/* ---- objects ------------------------------------------------------------ */
 
 struct vmm_port {
 	struct xenport base;
@@ -190,7 +190,7 @@ static void vmm_changed(struct vmm_port *port)
 		port->base.changed(port->base.arg);
 }
 
-/* ---- domains -------------------------------------------------------------- */
+/* ---- domains ------------------------------------------------------------ */
 
 static void dom_kicked(void *arg, unsigned int events)
 {
@@ -264,7 +264,7 @@ static int dom_new(struct vmm_conn *conn, size_t at, struct vmm_dom **out)
 	return 0;
 }
 
-/* ---- requests ------------------------------------------------------------- */
+/* ---- requests ----------------------------------------------------------- */
 
 struct request {
 	const struct xenstore_vmm_msg *msg;
@@ -420,7 +420,7 @@ static void serve(struct vmm_conn *conn, struct request *req, ssize_t len,
 	}
 }
 
-/* ---- connections ---------------------------------------------------------- */
+/* ---- connections -------------------------------------------------------- */
 
 static void conn_lost(struct vmm_conn *conn)
 {
@@ -577,7 +577,7 @@ static void vmm_accepted(void *arg, int fd)
 	}
 }
 
-/* ---- the port ------------------------------------------------------------- */
+/* ---- the port ----------------------------------------------------------- */
 
 static int vmm_map(struct xenport *port, uint16_t domid, uint64_t gfn,
 		   struct xenstore_domain_interface **page)
