@@ -25,6 +25,7 @@ struct server {
 	const struct server_options *options;
 	struct loop *loop;
 	struct conn_pool *pool;
+	struct turns *turns;
 	struct ledgers *ledgers;
 	struct watch_index *index;
 	struct store *store;
@@ -36,6 +37,7 @@ struct server {
 	struct sock_listener *listener;
 	struct loop_timer *housekeeping;
 	struct loop_timer *scan;
+	struct loop_timer *turn;
 	struct op_world world;
 	struct request *scratch;
 };
@@ -99,6 +101,22 @@ static void server_gate(struct server *server)
 	}
 }
 
+/* Whose turn has lasted long enough; the timer is for the next one. */
+static void server_end_turns(struct server *server)
+{
+	uint64_t now = server->sessions.now;
+	uint64_t next = turns_expire(server->turns, now);
+
+	if (next && !loop_timer_armed(server->turn))
+		loop_timer_set(server->turn, next > now ? next - now : 1);
+}
+
+/* For timers that only have the tick run. */
+static void server_wake(void *arg)
+{
+	(void)arg;
+}
+
 static bool server_tick(void *arg)
 {
 	struct server *server = arg;
@@ -107,6 +125,7 @@ static bool server_tick(void *arg)
 	server->metrics.ticks++;
 	server->sessions.now = server->world.now = loop_now(server->loop);
 	conn_pool_set_now(server->pool, server->sessions.now);
+	server_end_turns(server);
 
 	server_rounds(server);
 	server_gate(server);
@@ -267,10 +286,12 @@ static int server_start_store(struct server *server)
 		err = watch_index_new(server, &server->index);
 	if (!err)
 		err = conn_pool_new(server, &server->pool);
+	if (!err)
+		err = turns_new(server, &server->turns);
 	if (err)
 		return err;
 	sessions_init(&server->sessions, server->index, server->pool,
-		      server->trace);
+		      server->turns, server->trace);
 	server->sessions.dropped = server_dropped;
 	server->sessions.arg = server;
 	err = domains_new(server, &server->sessions, server->ledgers,
@@ -307,6 +328,9 @@ static int server_start_events(struct server *server)
 	if (!err)
 		err = loop_timer_new(server, server->loop, server_scan, server,
 				     &server->scan);
+	if (!err)
+		err = loop_timer_new(server, server->loop, server_wake, server,
+				     &server->turn);
 	if (!err)
 		err = loop_signal_new(server, server->loop, SIGTERM,
 				      server_terminate, server, &signal);
@@ -374,6 +398,7 @@ static int server_free(struct server *server)
 	TALLOC_FREE(server->store);
 	TALLOC_FREE(server->index);
 	TALLOC_FREE(server->pool);
+	TALLOC_FREE(server->turns);
 	TALLOC_FREE(server->port);
 	TALLOC_FREE(server->listener);
 	return 0;

@@ -17,11 +17,13 @@ struct session_txn {
 };
 
 void sessions_init(struct sessions *sessions, struct watch_index *index,
-		   struct conn_pool *pool, struct trace *trace)
+		   struct conn_pool *pool, struct turns *turns,
+		   struct trace *trace)
 {
 	*sessions = (struct sessions){
 		.index = index,
 		.pool = pool,
+		.turns = turns,
 		.trace = trace,
 	};
 	list_init(&sessions->all);
@@ -150,6 +152,15 @@ bool sessions_expire_listings(struct sessions *sessions)
 	return !list_empty(&sessions->listings);
 }
 
+/* What it waited for has ended: the request is executed again. */
+static void session_turn(struct contender *contender)
+{
+	struct session *session =
+		list_entry(contender, struct session, contender);
+
+	conn_resume(session->conn);
+}
+
 static int session_free(struct session *session)
 {
 	list_del(&session->in_all);
@@ -160,6 +171,7 @@ static int session_free(struct session *session)
 	session->sessions->rings -= session->ring;
 	if (session->sessions->dropped)
 		session->sessions->dropped(session->sessions->arg, session);
+	contender_fini(&session->contender);
 	session_list_end(session);
 	session_txns_end(session);
 	watcher_free_watches(&session->watcher);
@@ -202,6 +214,8 @@ int session_new(TALLOC_CTX *ctx, struct sessions *sessions,
 	session->sequence = ++sessions->sequence;
 	watcher_init(&session->watcher, session->sequence, &session->who,
 		     session_event);
+	contender_init(&session->contender, sessions->turns, &session->who,
+		       ledger, session_turn);
 	list_add_tail(&sessions->all, &session->in_all);
 	sessions->count++;
 	sessions->rings += session->ring;
@@ -217,6 +231,8 @@ void session_reset(struct session *session, bool watches)
 		session->sessions->dropped(session->sessions->arg, session);
 	session_list_end(session);
 	session_txns_end(session);
+	contender_leave(&session->contender);
+	contender_done(&session->contender);
 	if (watches)
 		watcher_free_watches(&session->watcher);
 	conn_reset(session->conn);

@@ -18,7 +18,7 @@
 #include "base/hash.h"
 #include "base/trace.h"
 #include "io/conn.h"
-#include "store/txn.h"
+#include "store/turn.h"
 #include "store/watch.h"
 
 struct session;
@@ -28,6 +28,7 @@ struct sessions {
 	struct store *store;
 	struct watch_index *index;
 	struct conn_pool *pool;
+	struct turns *turns;
 	struct trace *trace;
 	struct list all;	/* in order of creation */
 	struct list ready;	/* have, or may have, input */
@@ -67,6 +68,7 @@ struct session {
 	struct ledger *ledger;	/* NULL: nobody pays, nothing is refused */
 	struct conn *conn;
 	struct watcher watcher;
+	struct contender contender;
 	struct list txns;		/* oldest first */
 	struct hash_table *txn_ids;	/* made with the first one */
 	size_t ntxns;
@@ -77,7 +79,8 @@ struct session {
 };
 
 void sessions_init(struct sessions *sessions, struct watch_index *index,
-		   struct conn_pool *pool, struct trace *trace);
+		   struct conn_pool *pool, struct turns *turns,
+		   struct trace *trace);
 
 /*
  * A session over a transport, which it takes over, also when it fails.

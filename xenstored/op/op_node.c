@@ -23,12 +23,25 @@ int op_read(struct request *req)
 	return err;
 }
 
+/* Has another client's transaction the first turn on the node? */
+static int take_turn(struct request *req, enum deed deed)
+{
+	if (req->view.txn ||
+	    contender_may(&req->session->contender, req->world->store,
+			  req->path.text, deed))
+		return 0;
+	req->world->metrics->waits++;
+	return OP_HOLD;
+}
+
 int op_write(struct request *req)
 {
 	struct blob value;
 	int err;
 
 	err = args_path_value(req, &value);
+	if (!err)
+		err = take_turn(req, DEED_WRITE);
 	if (!err)
 		err = view_write(&req->view, req->path.text, value);
 	return err ? err : reply_ok(req);
@@ -40,6 +53,8 @@ int op_mkdir(struct request *req)
 
 	err = args_path(req, false);
 	if (!err)
+		err = take_turn(req, DEED_CREATE);
+	if (!err)
 		err = view_mkdir(&req->view, req->path.text);
 	return err ? err : reply_ok(req);
 }
@@ -49,6 +64,8 @@ int op_rm(struct request *req)
 	int err;
 
 	err = args_path(req, false);
+	if (!err)
+		err = take_turn(req, DEED_REMOVE);
 	if (!err)
 		err = view_rm(&req->view, req->path.text);
 	return err ? err : reply_ok(req);
@@ -172,6 +189,8 @@ int op_set_perms(struct request *req)
 	err = view_judge_perms(&req->view, list, n - 1);
 	if (!err)
 		err = args_parse_path(req, text[0], true);
+	if (!err)
+		err = take_turn(req, DEED_PERMS);
 	if (!err)
 		err = view_set_perms(&req->view, req->path.text, list, n - 1);
 	return err ? err : reply_ok(req);

@@ -21,9 +21,29 @@ int op_transaction_start(struct request *req)
 	return reply_string(req, "%u", id);
 }
 
+static int commit(struct request *req)
+{
+	struct contender *contender = &req->session->contender;
+	struct metrics *metrics = req->world->metrics;
+	int err;
+
+	if (!contender_may_commit(contender, req->view.txn)) {
+		metrics->waits++;
+		return OP_HOLD;
+	}
+	err = txn_commit(req->view.txn, &req->session->who);
+	metrics->commits += !err;
+	if (err == EAGAIN) {
+		metrics->conflicts++;
+		contender_failed(contender, req->view.txn, req->world->now);
+	} else {
+		contender_done(contender);
+	}
+	return err;
+}
+
 int op_transaction_end(struct request *req)
 {
-	struct metrics *metrics = req->world->metrics;
 	const char *arg;
 	int err;
 
@@ -32,11 +52,12 @@ int op_transaction_end(struct request *req)
 		return EINVAL;	/* it stays open */
 	if (!req->view.txn)
 		return ENOENT;
-	if (*arg == 'T') {
-		err = txn_commit(req->view.txn, &req->session->who);
-		metrics->commits += !err;
-		metrics->conflicts += err == EAGAIN;
-	}
+	if (*arg == 'T')
+		err = commit(req);
+	else
+		contender_done(&req->session->contender);
+	if (err == OP_HOLD)
+		return err;
 	trace_line(req->world->trace, TRACE_OBJ,
 		   "DESTROY transaction %u (d%u)", req->hdr.tx_id,
 		   req->session->who.domid);
