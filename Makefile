@@ -370,11 +370,13 @@ $(BUILD)/tests/peers/fakexen.so: tests/peers/fakexen.c tests/peers/fxstate.c \
 
 # Wire behaviour as data: scripts that run against any xenstored.
 conformance_BIN := $(BUILD)/tests/conformance/run
-conformance_SRC := run party expect verbs toolstack script client guest
+conformance_SRC := run party expect verbs toolstack script client guest \
+	guest_fake guest_vmm
 
 $(BUILD)/tests/conformance/%.o: EXTRA_CPPFLAGS = $(peers_CPPFLAGS)
 $(conformance_BIN): $(conformance_SRC:%=$(BUILD)/tests/conformance/%.o) \
-		$(BUILD)/tests/peers/fxstate.o
+		$(BUILD)/tests/peers/fxstate.o \
+		$(BUILD)/tests/guest/vmm.o $(BUILD)/tests/guest/gring.o
 	$(call say,LD,$@)
 	$(Q)$(LINK)
 

@@ -1,14 +1,15 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 # Runs all conformance scripts, or those given, against each daemon in $PEERS
-# (default: ours, ours with guests, and Debian's two), each script on a fresh
-# one. A daemon that cannot run here is skipped. What scripts are: see run.c.
+# (default: ours, ours with guests of either kind, and Debian's two), each
+# script on a fresh one. A daemon that cannot run here is skipped. What scripts
+# are: see run.c.
 cd "$(dirname "$0")" || exit 2
 . ../peers/peers.sh
 scripts=${*:-*.xst}
 failed=0
 
-for peer in ${PEERS:-ours ours-xen c417 ox417}; do
+for peer in ${PEERS:-ours ours-xen ours-vmm c417 ox417}; do
 	peer_can "$peer" || {
 		echo "ok - $peer runs # skip $PEER_WHY"
 		continue
@@ -20,7 +21,7 @@ for peer in ${PEERS:-ours ours-xen c417 ox417}; do
 			break
 		}
 		timeout 60 "$BUILD/tests/conformance/run" -s "$PEER_SOCK" \
-			-p "${peer%-xen}" "$script" >"$PEER_DIR/tap" || {
+			-p "${peer%%-*}" "$script" >"$PEER_DIR/tap" || {
 			failed=1
 			grep -q '^not ok' "$PEER_DIR/tap" ||
 				echo "not ok - $script did not end" >>"$PEER_DIR/tap"

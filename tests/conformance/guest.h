@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Guests: domains with a ring page and an event channel, made where there is
- * no Xen, by fakexen ($FAKEXEN_DIR names its directory).
+ * no Xen: attached to the daemon as a VMM does ($VMM_SOCKET), or by fakexen
+ * ($FAKEXEN_DIR).
  */
 #ifndef GUEST_H
 #define GUEST_H

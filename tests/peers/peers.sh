@@ -17,6 +17,7 @@
 # Names:
 #   ours      $BUILD/xenstored, socket only
 #   ours-xen  the same with guests through fakexen.so
+#   ours-vmm  the same with guests of VMMs, at $VMM_SOCKET
 #   c417      Debian's C xenstored 4.17
 #   ox417     Debian's oxenstored 4.17
 #   floor     answers at once and keeps nothing (tests/bench)
@@ -56,7 +57,7 @@ peer_can() {
 	local bin
 
 	case ${1%%.*} in
-	ours | ours-xen) bin=$BUILD/xenstored ;;
+	ours | ours-xen | ours-vmm) bin=$BUILD/xenstored ;;
 	c417) bin=$PEER_C417 ;;
 	ox417) bin=$PEER_OX417 ;;
 	floor) bin=$BUILD/tests/bench/floor ;;
@@ -64,7 +65,7 @@ peer_can() {
 	esac
 	[ -f "$bin" ] && [ -x "$bin" ] || { PEER_WHY="no $bin"; return 1; }
 	case ${1%%.*} in
-	ours | floor) return 0 ;;
+	ours | ours-vmm | floor) return 0 ;;
 	esac
 	[ -e "$PEER_BIN/fakexen.so" ] || {
 		PEER_WHY="no fakexen.so (built without the Xen headers)"
@@ -127,6 +128,8 @@ peer_start() {
 		preload= ;;
 	ours) set -- "$BUILD/xenstored" -N --xenport none "${raised[@]}" "$@"
 		preload= ;;
+	ours-vmm) set -- "$BUILD/xenstored" -N --xenport vmm "${raised[@]}" "$@"
+		preload= ;;
 	ours-xen) set -- "$BUILD/xenstored" -N --xenport xen "${raised[@]}" "$@" ;;
 	c417) set -- "$PEER_C417" -N -I "${raised[@]}" "$@" ;;
 	ox417)
@@ -176,7 +179,8 @@ peer_use() {
 	PEER_DIR=${peer_dirs[$1]}
 	PEER_SOCK=$PEER_DIR/run/socket
 	FAKEXEN_DIR=$PEER_DIR/fx
-	export PEER_NAME PEER_PID PEER_DIR PEER_SOCK FAKEXEN_DIR
+	VMM_SOCKET=$PEER_DIR/run/vmm
+	export PEER_NAME PEER_PID PEER_DIR PEER_SOCK FAKEXEN_DIR VMM_SOCKET
 }
 
 # peer_stop NAME: whatever state it is in
