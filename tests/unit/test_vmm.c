@@ -29,6 +29,7 @@ struct fixture {
 	unsigned int changes, attached, introduced;
 	struct channel channel;
 	unsigned int fired;
+	bool masks;		/* a channel that fired stays masked */
 };
 
 static void changed(void *arg)
@@ -52,6 +53,8 @@ static void fired(struct channel *channel)
 							channel));
 
 	f->fired++;
+	if (!f->masks)
+		f->port->ops->unmask(f->port, channel);
 }
 
 static void port_use(struct fixture *f, int fd)
@@ -232,6 +235,32 @@ static void kicks_go_both_ways(void **state)
 	echo_run(f->echo);
 	assert_int_equal(f->fired, 3);
 	bind_channel(f);
+}
+
+static void a_masked_channel_is_kicked_for_nothing(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(attach_as(f, f->vmm, 5, false), 0);
+	bind_channel(f);
+	f->masks = true;
+	for (int i = 0; i < 5; i++) {
+		f->dom.ring.kick(f->dom.ring.arg);
+		echo_run(f->echo);
+		assert_int_equal(f->fired, 1);
+	}
+	/* One kick for all. */
+	f->port->ops->unmask(f->port, &f->channel);
+	echo_run(f->echo);
+	assert_int_equal(f->fired, 2);
+	echo_run(f->echo);
+	assert_int_equal(f->fired, 2);
+	f->port->ops->unmask(f->port, &f->channel);
+	echo_run(f->echo);
+	assert_int_equal(f->fired, 2);
+	f->dom.ring.kick(f->dom.ring.arg);
+	echo_run(f->echo);
+	assert_int_equal(f->fired, 3);
 }
 
 static void an_eventfd_can_be_kicked(void **state)
@@ -734,6 +763,7 @@ static const struct CMUnitTest tests[] = {
 	T(attaching_makes_a_domain_exist),
 	T(the_page_is_shared),
 	T(kicks_go_both_ways),
+	T(a_masked_channel_is_kicked_for_nothing),
 	T(an_eventfd_can_be_kicked),
 	T(a_whole_ring_works_over_it),
 	T(states_are_reported),

@@ -20,6 +20,7 @@ struct loop_fd {
 	void *arg;
 	int fd;
 	unsigned int want;
+	bool edge;
 };
 
 struct loop_timer {
@@ -98,6 +99,7 @@ static int loop_fd_add(TALLOC_CTX *ctx, struct loop *loop, int fd, short what,
 	new->ready = ready;
 	new->arg = arg;
 	new->fd = fd;
+	new->edge = what & EV_ET;
 	new->want = (what & EV_READ ? LOOP_READ : 0) |
 		    (what & EV_WRITE ? LOOP_WRITE : 0);
 	if (event_assign(&new->event, loop->base, fd, what | EV_PERSIST,
@@ -139,7 +141,8 @@ void loop_fd_want(struct loop_fd *fd, unsigned int events)
 	fd->want = events;
 	event_del(&fd->event);
 	event_assign(&fd->event, fd->loop->base, fd->fd,
-		     what_of(events) | EV_PERSIST, loop_fd_fired, fd);
+		     what_of(events) | EV_PERSIST | (fd->edge ? EV_ET : 0),
+		     loop_fd_fired, fd);
 	if (events)
 		event_add(&fd->event, NULL);
 }

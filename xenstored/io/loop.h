@@ -35,7 +35,8 @@ int loop_fd_new(TALLOC_CTX *ctx, struct loop *loop, int fd,
 		void (*ready)(void *arg, unsigned int events), void *arg,
 		struct loop_fd **out);
 /* Edge-triggered: reported once per arrival, for a descriptor that is never
- * read (an eventfd shared with a stranger). */
+ * read (an eventfd shared with a stranger), and once when it is wanted again.
+ */
 int loop_fd_new_edge(TALLOC_CTX *ctx, struct loop *loop, int fd,
 		     void (*ready)(void *arg, unsigned int events), void *arg,
 		     struct loop_fd **out);

@@ -166,6 +166,7 @@ struct vmm_dom {
 	int page, kick_in, kick_out;
 	bool kick_is_socket;
 	struct loop_fd *watch;		/* of kick_in */
+	bool masked;			/* fired, not unmasked yet */
 	struct channel *channel;	/* NULL: not bound */
 };
 
@@ -192,13 +193,25 @@ static void vmm_changed(struct vmm_port *port)
 
 /* ---- domains ------------------------------------------------------------ */
 
+/* Whoever kicks a masked channel is not watched either, until it is unmasked:
+ * then one kick is reported for all. */
 static void dom_kicked(void *arg, unsigned int events)
 {
 	struct vmm_dom *dom = arg;
 
 	(void)events;
-	if (dom->channel)
+	if (dom->masked) {
+		loop_fd_want(dom->watch, 0);
+	} else if (dom->channel) {
+		dom->masked = true;
 		dom->channel->fired(dom->channel);
+	}
+}
+
+static void dom_unmask(struct vmm_dom *dom)
+{
+	dom->masked = false;
+	loop_fd_want(dom->watch, LOOP_READ);
 }
 
 static int dom_free(struct vmm_dom *dom)
@@ -615,6 +628,7 @@ static int vmm_bind(struct xenport *port, struct channel *channel,
 	if (dom->channel || !remote)
 		return EINVAL;
 	dom->channel = channel;
+	dom_unmask(dom);
 	channel->local = dom->domid;
 	return 0;
 }
@@ -658,8 +672,10 @@ static void vmm_notify(struct xenport *port, struct channel *channel)
 
 static void vmm_unmask(struct xenport *port, struct channel *channel)
 {
-	(void)port;
-	(void)channel;
+	struct vmm_dom *dom = dom_find(to_vmm(port), channel->domid);
+
+	if (dom && dom->channel == channel)
+		dom_unmask(dom);
 }
 
 static void dom_state_of(const struct vmm_dom *dom, struct dom_state *out)
