@@ -524,9 +524,10 @@ check-xen: ## boot Xen with what was built and with C xenstored; compare
 check-xen-full: ## the same with oxenstored and a sanitizer build as well
 	@tests/deps.sh xen
 	@$(MAKE) --no-print-directory all
-	@$(MAKE) --no-print-directory all BUILD=$(BUILD)/asan \
-		SAN=address,undefined
-	@BUILD=$(abspath $(BUILD)) tests/xen/run ours asan c417 ox417
+	@$(MAKE) --no-print-directory BUILD=$(BUILD)/asan \
+		SAN=address,undefined $(BUILD)/asan/xenstored
+	@BUILD=$(abspath $(BUILD)) TEST_TIMEOUT=5000 \
+		XEN_DAEMONS="ours asan c417 ox417" tests/run-tests tests/xen/run
 
 fuzz: ## feed the parsers random input for $(FUZZ_SECONDS) s each (clang)
 	@$(MAKE) --no-print-directory run-fuzz BUILD=$(BUILD)/fuzz CC=clang \
