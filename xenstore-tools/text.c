@@ -129,7 +129,9 @@ static unsigned char parse_escape(const char **s)
 	case 'r':
 		return '\r';
 	case 'x':
-		return isxdigit((unsigned char)**s) ? parse_digits(s, 2, 16) : c;
+		if (isxdigit((unsigned char)**s))
+			return parse_digits(s, 2, 16);
+		return c;
 	default:
 		return c;
 	}

@@ -150,8 +150,7 @@ int main(int argc, char **argv)
 	return 0;
 }
 END
-sed 's/(char \*)//; s/char \*val, /char *val; char /; s/val = xs_read/val = (char *)xs_read/' \
-	"$tmp/program.c" >"$tmp/program.cc"
+sed 's/val = xs_read/val = (char *)xs_read/' "$tmp/program.c" >"$tmp/program.cc"
 
 # Without the system's directories, so that nothing comes from there.
 config()
