@@ -187,6 +187,7 @@ store_SRC += check
 store_SRC += trail
 store_SRC += intents
 store_SRC += txn
+store_SRC += txn_save
 store_SRC += trim
 store_SRC += turn
 store_SRC += view

@@ -582,6 +582,49 @@ static void permissions_for_a_domain_that_died_are_not_committed(void **state)
 	assert_string_equal(perms(w, 0, "/a"), "n0");
 }
 
+static void a_transaction_survives_a_live_update(void **state)
+{
+	struct world *w = *state;
+	struct txn *txn = begin(w, 5), *again;
+	struct blob saved;
+
+	put(w, 0, "/d", "1");
+	chmod(w, 0, "/d", "b0 r5");
+	chmod(w, 0, "/d", "b0");
+	get_in(w, 5, txn, "/d");
+	put_in(w, 5, txn, "/d/x/y", "2");
+	chmod_in(w, 5, txn, "/d/x", "n5 r1");
+	assert_int_equal(txn_save(w, txn, &saved), 0);
+	talloc_free(txn);
+	for (size_t len = 0; len < saved.len; len++) {
+		struct blob part = { saved.data, len };
+
+		assert_int_equal(txn_load(w, w->store, w->ledger[5], part,
+					  &again), EINVAL);
+	}
+	for (size_t at = 0; at < saved.len; at++) {	/* must not crash */
+		char *byte = (char *)saved.data + at;
+
+		*byte ^= 1 << at % 8;
+		if (!txn_load(w, w->store, w->ledger[5], saved, &again)) {
+			get_in(w, 5, again, "/d/x/y");
+			txn_commit(again, &w->who[5]);
+			rm(w, 0, "/d/x");
+			put(w, 0, "/d", "1");
+			chmod(w, 0, "/d", "b0");
+			talloc_free(again);
+		}
+		*byte ^= 1 << at % 8;
+	}
+	assert_int_equal(txn_load(w, w->store, w->ledger[5], saved, &again), 0);
+	assert_string_equal(get_in(w, 5, again, "/d/x/y"), "2");
+	assert_string_equal(get(w, 0, "/d/x"), "ENOENT");
+	assert_int_equal(commit(w, 5, again), 0);
+	assert_string_equal(perms(w, 0, "/d/x"), "n5 r1");
+	assert_string_equal(get(w, 5, "/d/x/y"), "2");
+	talloc_free((void *)saved.data);
+}
+
 static void events_of_a_commit_come_in_order_of_first_access(void **state)
 {
 	struct world *w = *state;
@@ -630,6 +673,7 @@ static const struct CMUnitTest tests[] = {
 	TXN_TEST(what_a_guests_transactions_hold_is_on_its_ledger),
 	TXN_TEST(the_transaction_quota_is_given_back),
 	TXN_TEST(permissions_for_a_domain_that_died_are_not_committed),
+	TXN_TEST(a_transaction_survives_a_live_update),
 	TXN_TEST(events_of_a_commit_come_in_order_of_first_access),
 };
 

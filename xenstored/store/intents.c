@@ -80,6 +80,14 @@ static void intents_forget(struct intents *intents, struct intent *intent)
 	talloc_free(intent);
 }
 
+void intents_append(struct intents *intents, struct intent *intent)
+{
+	intent->seq = ++intents->seq;
+	if (creates(intent))
+		intents->last_create = intent->seq;
+	intents_link(intents, &intents->log, intent);
+}
+
 void intents_add_create(struct intents *intents, struct intent *intent)
 {
 	struct intent *former = intent_creating(intent->at);
@@ -90,8 +98,7 @@ void intents_add_create(struct intents *intents, struct intent *intent)
 		intents_forget(intents, former);
 		return;
 	}
-	intent->seq = intents->last_create = ++intents->seq;
-	intents_link(intents, &intents->log, intent);
+	intents_append(intents, intent);
 }
 
 void intents_add_perms(struct intents *intents, struct intent *intent)
@@ -105,8 +112,7 @@ void intents_add_perms(struct intents *intents, struct intent *intent)
 		    former->seq > intents->last_create)
 			intents_forget(intents, former);
 	}
-	intent->seq = ++intents->seq;
-	intents_link(intents, &intents->log, intent);
+	intents_append(intents, intent);
 }
 
 void intents_add_remove(struct intents *intents, struct intent *intent,
@@ -143,6 +149,5 @@ void intents_add_remove(struct intents *intents, struct intent *intent,
 		at->cut = at->ensured = at->written = at->owned = false;
 	}
 	top->cut = true;
-	intent->seq = ++intents->seq;
-	intents_link(intents, &intents->log, intent);
+	intents_append(intents, intent);
 }

@@ -46,6 +46,8 @@ struct intent *intent_creating(const struct touched *at);
 
 /* Take the intent over; one that it makes superfluous goes. */
 void intents_add_create(struct intents *intents, struct intent *intent);
+/* At the end, whatever there is. */
+void intents_append(struct intents *intents, struct intent *intent);
 void intents_add_perms(struct intents *intents, struct intent *intent);
 /*
  * Takes over the removal of a node, and forgets all that was wanted of it and

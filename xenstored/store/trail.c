@@ -141,8 +141,13 @@ struct touched *trail_find(const struct trail *trail, const char *path)
 	return at;
 }
 
-/* The path of a record, from its names. */
-static char *touched_path(const struct touched *at)
+struct touched *trail_top(struct trail *trail)
+{
+	return trail->top;
+}
+
+/* From the names. */
+char *touched_path(const struct touched *at)
 {
 	const struct touched *up;
 	size_t len = 0;
@@ -177,12 +182,13 @@ int trail_name(struct trail *trail, struct touched *at)
 	return 0;
 }
 
-int trail_touch(struct trail *trail, const char *path, struct touched **out)
+int trail_restore(struct trail *trail, const char *path, bool leading,
+		  struct touched **out)
 {
 	struct touched *at = trail->top, *kid;
 	const char *name = NULL;
 	size_t len = 0;
-	int err;
+	int err = 0;
 
 	while (next_name(path, &name, &len)) {
 		kid = kid_of(trail, at, name, len);
@@ -192,10 +198,16 @@ int trail_touch(struct trail *trail, const char *path, struct touched **out)
 			return -ENOMEM;
 		at = kid;
 	}
-	err = trail_name(trail, at);
+	if (!leading)
+		err = trail_name(trail, at);
 	if (!err)
 		*out = at;
 	return err;
+}
+
+int trail_touch(struct trail *trail, const char *path, struct touched **out)
+{
+	return trail_restore(trail, path, false, out);
 }
 
 size_t trail_count(const struct trail *trail)

@@ -92,6 +92,15 @@ struct touched *trail_find(const struct trail *trail, const char *path);
 /* Gives a leading record a path, and a place in the order. -ENOMEM. */
 int trail_name(struct trail *trail, struct touched *at);
 
+/* Above all others; its name and its facets are empty. */
+struct touched *trail_top(struct trail *trail);
+/* The same record in another trail; -ENOMEM. Records with a path keep their
+ * order if they are made in it. */
+int trail_restore(struct trail *trail, const char *path, bool leading,
+		  struct touched **out);
+/* malloc()ed; NULL: no memory. */
+char *touched_path(const struct touched *at);
+
 size_t trail_count(const struct trail *trail);	/* with a path */
 size_t trail_bytes(const struct trail *trail);
 /* Are there any facets? */

@@ -107,6 +107,8 @@ static int private_apply(struct txn *txn, struct node **root,
 		return tree_set_value(nodes, root, path, intent->value,
 				      generation);
 	case DEED_PERMS:
+		if (!exists)
+			return EAGAIN;
 		return tree_set_perms(nodes, root, path, intent->perms,
 				      generation);
 	case DEED_REMOVE:
@@ -142,7 +144,7 @@ static bool lost_ancestor(const struct node *root, const struct who *who,
 }
 
 /* T1: the snapshot moves to the live tree, and takes our writes along. */
-static bool txn_rebase(struct txn *txn)
+int txn_rebase(struct txn *txn)
 {
 	struct node *mine;
 	struct intent *intent;
@@ -150,12 +152,7 @@ static bool txn_rebase(struct txn *txn)
 
 	if (!txn->intents.count) {
 		txn_pin(txn, NULL);
-		return true;
-	}
-	if (txn_is_limited(txn)) {
-		if (txn->credit < txn->intents.count)
-			return false;
-		txn->credit -= txn->intents.count;
+		return 0;
 	}
 	mine = node_ref(txn->store->root);
 	list_for_each(intent, &txn->intents.log, in_log)
@@ -163,12 +160,23 @@ static bool txn_rebase(struct txn *txn)
 		err = lost_ancestor(mine, &txn->who, intent) ?
 			      EAGAIN :
 			      private_apply(txn, &mine, intent);
-		if (err) {	/* it may stay where it is as well */
+		if (err) {
 			node_unref(mine);
-			return false;
+			return err;
 		}
 	}
 	txn_pin(txn, mine);
+	return 0;
+}
+
+/* Doing many intents again for each request would cost others too much. */
+static bool txn_affords(struct txn *txn)
+{
+	if (!txn_is_limited(txn))
+		return true;
+	if (txn->credit < txn->intents.count)
+		return false;
+	txn->credit -= txn->intents.count;
 	return true;
 }
 
@@ -197,7 +205,8 @@ bool txn_extend(struct txn *txn)
 	if (txn->tried == store->version)
 		return false;
 	txn->tried = store->version;
-	return txn_holds(txn, &txn->who, NULL) && txn_rebase(txn);
+	return txn_holds(txn, &txn->who, NULL) && txn_affords(txn) &&
+	       !txn_rebase(txn);	/* it may stay where it is as well */
 }
 
 /* ---- beginning and end --------------------------------------------------- */
@@ -260,8 +269,7 @@ const char *txn_conflict(const struct txn *txn)
 
 /* ---- looking ------------------------------------------------------------- */
 
-/* The ledger follows what the transaction holds. ENOMEM: too much. */
-static int txn_pay(struct txn *txn)
+int txn_pay(struct txn *txn)
 {
 	uint64_t holds = txn->intents.bytes;
 
@@ -739,6 +747,8 @@ static int commit_intent(struct commit *commit, const struct intent *intent)
 			err = edit_set_value(edit, path, node, intent->value);
 		break;
 	case DEED_PERMS:
+		if (!node)
+			return EAGAIN;
 		err = edit_set_perms(edit, path, node, intent->perms);
 		break;
 	case DEED_REMOVE:

@@ -60,6 +60,16 @@ void txn_doom(struct txn *txn);
 const char *txn_conflict(const struct txn *txn);
 
 /*
+ * For a live update: all of a transaction as bytes, and a transaction made of
+ * such bytes, on a store with the content that it had then. One whose answers
+ * do not hold any more is not going to commit; it lives on as one whose
+ * snapshot was dropped. EINVAL: not such bytes. -ENOMEM.
+ */
+int txn_save(TALLOC_CTX *ctx, struct txn *txn, struct blob *out);
+int txn_load(TALLOC_CTX *ctx, struct store *store, struct ledger *ledger,
+	     struct blob saved, struct txn **out);
+
+/*
  * Bounds the memory that snapshots retain: drops the oldest snapshots while
  * retained memory is above the limit, and those of unprivileged owners that
  * were idle for 20 s. `now` in ms, any epoch; also passed to the views.

@@ -65,5 +65,10 @@ void txns_purge(struct store *store, uint16_t domid);
 void txn_drop(struct txn *txn);
 /* Moves the snapshot to the live tree if what was seen holds there. */
 bool txn_extend(struct txn *txn);
+/* Makes the live tree the base, and does the intents on top of it. EAGAIN: that
+ * cannot be done there. -ENOMEM. Then nothing changed. */
+int txn_rebase(struct txn *txn);
+/* The ledger follows what the transaction holds. ENOMEM: too much. */
+int txn_pay(struct txn *txn);
 
 #endif
