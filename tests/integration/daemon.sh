@@ -10,7 +10,9 @@ n=0 failed=0 pids=()
 unset XENSTORED_PATH NOTIFY_SOCKET
 
 cleanup() {
-	[ ${#pids[@]} -gt 0 ] && kill "${pids[@]}" 2>/dev/null
+	for pid in "${pids[@]}"; do
+		kill -9 -- "-$pid" 2>/dev/null	# keeper and all that follow it
+	done
 	for f in "$tmp"/*/pid; do
 		[ -s "$f" ] && kill "$(cat "$f")" 2>/dev/null
 	done
@@ -49,7 +51,7 @@ wait_for() { # wait_for COMMAND...
 dir() { mkdir -p "$tmp/$1"; export XENSTORED_RUNDIR=$tmp/$1; }
 # In the background of this shell, in the foreground of its own.
 run() {
-	xenstored -N --xenport none "$@" >"$tmp/log" 2>&1 &
+	setsid xenstored -N --xenport none "$@" >"$tmp/log" 2>&1 &
 	pid=$!
 	pids+=("$pid")
 	wait_for xenstore-exists /
@@ -132,10 +134,8 @@ xenstore-write /mine 1
 out=$(refused)
 has "$out" 'is served by a running daemon; it keeps it.*status 1' "a second daemon is refused"
 is "$(xenstore-read /mine)" 1 "... and the first goes on"
-kill -9 "$first"
-pkill -9 -P "$first" 2>/dev/null
+kill -9 -- "-$first"
 wait "$first" 2>/dev/null
-sleep 0.3
 dir stale
 python3 - "$tmp/stale/socket" <<-'PY' 2>/dev/null || /usr/bin/python3 -c "import socket,sys; socket.socket(socket.AF_UNIX).bind('$tmp/stale/socket')"
 	import socket, sys
