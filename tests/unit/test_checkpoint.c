@@ -108,6 +108,8 @@ static int print_node(void *arg, const struct rec_node *rec)
 	struct text *out = arg;
 	size_t i, len = strlen(out->text);
 
+	if (!(rec->what & REC_CREATE))
+		return 0;	/* once more, for the generation */
 	len += snprintf(out->text + len, sizeof(out->text) - len, "%s=%.*s@%d",
 			rec->path, (int)rec->value.len,
 			(const char *)rec->value.data, (int)rec->generation);

@@ -161,7 +161,7 @@ static void only_what_was_committed_or_received_counts(void **state)
 	put_generation(j, 3);
 	record_conn(journal_records(j), &(struct rec_conn){ .conn = 1 });
 	put_input(j, 30);
-	journal_received(j);
+	journal_happened(j);
 	put_input(j, 500);
 	talloc_free(j);
 
@@ -313,7 +313,7 @@ static void damage_anywhere_ends_the_reading_before_it(void **state)
 		j = open_journal();
 		assert_int_equal(replay(j, 0, &found).generation, 112);
 		assert_false(found.damaged);
-		journal_discard(j);
+		journal_discard(j, false);
 		talloc_free(j);
 	}
 }

@@ -67,6 +67,8 @@ struct shared {
 	/* Each connection's last bytes that count. */
 	volatile uint32_t numbers[CONNS];
 	volatile uint64_t received[CONNS];
+	volatile uint32_t gone;		/* the last one */
+	volatile uint32_t reset;	/* in a tick that is not committed */
 	volatile uint64_t surplus;	/* lives that had some uncommitted */
 };
 
@@ -295,7 +297,7 @@ static void do_input(struct world *w, struct journal *j, struct records *to,
 					      { data, n } });
 	conn->in_end += n;
 	if (j) {
-		journal_received(j);
+		journal_happened(j);
 		shared->numbers[conn - w->conns] = conn->number;
 		shared->received[conn - w->conns] = conn->in_end;
 		die_maybe(j, 50);
@@ -318,10 +320,38 @@ static void pop_messages(struct mconn *conn, size_t n)
 	conn->sent = n;
 }
 
+static size_t waiting(const struct mconn *conn)
+{
+	size_t total = 0;
+	int i;
+
+	for (i = 0; i < conn->n_messages; i++)
+		total += conn->lens[i];
+	return total - conn->sent;
+}
+
+/* What leaves does so after a commit, and counts at once. */
+static void do_send(struct world *w, struct journal *j, struct records *to)
+{
+	struct mconn *conn = &w->conns[rnd(w, CONNS)];
+	size_t n = conn->open ? waiting(conn) : 0;
+
+	if (!n)
+		return;
+	n = 1 + rnd(w, n);
+	conn->out += n;
+	pop_messages(conn, n);
+	record_sent(to, &(struct rec_count){ conn->number, conn->out });
+	if (j) {
+		journal_happened(j);
+		die_maybe(j, 100);
+	}
+}
+
 static void do_output(struct world *w, struct records *to, struct mconn *conn)
 {
 	static const char payload[64];
-	size_t total = 0, n;
+	size_t n;
 	int i;
 
 	if (conn->n_messages < MESSAGES && rnd(w, 3)) {
@@ -329,22 +359,11 @@ static void do_output(struct world *w, struct records *to, struct mconn *conn)
 		conn->lens[conn->n_messages++] = 16 + n;
 		record_output(to, &(struct rec_output){
 			conn->number, { payload, 16 }, { payload, n } });
-		return;
-	}
-	for (i = 0; i < conn->n_messages; i++)
-		total += conn->lens[i];
-	total -= conn->sent;
-	if (conn->n_messages > 2 && !rnd(w, 3)) {
+	} else if (conn->n_messages > 2) {
 		i = 1 + rnd(w, conn->n_messages - 1);
 		memmove(conn->lens + i, conn->lens + i + 1,
 			(--conn->n_messages - i) * sizeof(conn->lens[0]));
 		record_dropped(to, &(struct rec_count){ conn->number, i });
-	} else if (total) {
-		n = 1 + rnd(w, total);
-		conn->out += n;
-		pop_messages(conn, n);
-		record_sent(to, &(struct rec_count){ conn->number,
-						     conn->out });
 	}
 }
 
@@ -356,16 +375,22 @@ static void do_conn(struct world *w, struct journal *j, struct records *to,
 		record_conn(to, &(struct rec_conn){ .conn = conn->number,
 						    .fd = 100 });
 		if (j)
-			journal_received(j);
+			journal_happened(j);
 	} else if (rnd(w, 2)) {
 		conn->open = false;
 		record_conn_gone(to, &(struct rec_of_conn){ conn->number });
+		if (j) {
+			shared->gone = conn->number;
+			journal_happened(j);
+		}
 	} else {
 		conn->in = conn->in_end = conn->out = conn->sent = 0;
 		conn->n_messages = 0;
 		conn->txn = 0;
-		if (j)
+		if (j) {
+			shared->reset = conn->number;
 			shared->numbers[conn - w->conns] = 0;
+		}
 		record_reset(to, &(struct rec_of_conn){ conn->number });
 	}
 }
@@ -426,6 +451,8 @@ static void tick(struct world *w, struct journal *j)
 	int n = 1 + rnd(w, 6);
 
 	w->generation++;
+	do_send(w, j, to);
+	do_send(w, j, to);
 	while (n--) {
 		do_something(w, j, to);
 		die_maybe(j, 400);
@@ -433,6 +460,8 @@ static void tick(struct world *w, struct journal *j)
 	record_generation(to, &(struct rec_generation){ w->generation });
 	if (j && journal_commit(j))
 		abort();
+	if (j)
+		shared->reset = 0;
 	die_maybe(j, 400);
 }
 
@@ -478,6 +507,8 @@ static void account(void *arg, struct records *to, bool all)
 	for (i = 0; all && i < w->n; i++)
 		tell_node(to, &w->nodes[i],
 			  REC_CREATE | REC_VALUE | REC_PERMS);
+	for (i = 0; all && i < w->n; i++)	/* their generations */
+		tell_node(to, &w->nodes[i], REC_VALUE);
 	for (i = 0; i < DOMAINS; i++)
 		if (w->domains[i].introduced)
 			record_domain(to, &w->domains[i]);
@@ -526,25 +557,6 @@ static int got_node(void *arg, const struct rec_node *rec)
 	return 0;
 }
 
-/* As loading does it: the generation of a parent is in its own row. */
-static int got_row(void *arg, const struct rec_node *rec)
-{
-	struct world *w = arg;
-	char name[40];
-	struct mnode *parent;
-	uint64_t generation = 0;
-	int err;
-
-	parent_of(rec->path, name);
-	parent = mfind(w, name);
-	if (parent)
-		generation = parent->generation;
-	err = got_node(arg, rec);
-	if (parent)
-		parent->generation = generation;
-	return err;
-}
-
 static int got_remove(void *arg, const struct rec_node_remove *rec)
 {
 	struct world *w = arg;
@@ -586,14 +598,13 @@ struct state {
 
 static void read_back(TALLOC_CTX *ctx, struct state *s)
 {
-	const struct record_handlers rows = { .node = got_row };
-
 	memset(s, 0, sizeof(*s));
 	assert_int_equal(journal_new(ctx, dir, say, &s->journal), 0);
 	assert_int_equal(checkpoint_open(ctx, dir,
 					 journal_boot_id(s->journal), say,
 					 &s->checkpoint), 0);
-	assert_int_equal(checkpoint_load(s->checkpoint, &rows, &s->nodes), 0);
+	assert_int_equal(checkpoint_load(s->checkpoint, &node_handlers,
+					 &s->nodes), 0);
 	assert_int_equal(image_new(ctx, &node_handlers, &s->nodes,
 				   &s->image), 0);
 	assert_int_equal(journal_replay(s->journal,
@@ -631,10 +642,14 @@ static void same_conn(struct mconn *m, const struct image_conn *c, int which)
 	size_t i = 0;
 
 	assert_int_equal(m->in, c->rec.in);
-	assert_int_equal(m->out, c->rec.out);
+	/* What was sent after the commit is known to be. */
+	assert_true(c->rec.out - m->out <= waiting(m));
+	pop_messages(m, c->rec.out - m->out);
+	m->out = c->rec.out;
 	/* What was received after the commit is there as well. */
 	assert_true(c->rec.in + c->in_len >= m->in_end);
-	if (shared->numbers[which] == m->number) {
+	if (shared->numbers[which] == m->number &&
+	    shared->reset != m->number) {
 		assert_int_equal(c->rec.in + c->in_len,
 				 shared->received[which]);
 		shared->surplus += c->rec.in + c->in_len != m->in_end;
@@ -680,8 +695,12 @@ static void same(struct world *w, struct state *s)
 	for (i = 0; i < CONNS; i++) {
 		if (!w->conns[i].open)
 			continue;
-		n++;
 		conn = image_conn(s->image, w->conns[i].number);
+		if (!conn && w->conns[i].number == shared->gone) {
+			w->conns[i].open = false;
+			continue;
+		}
+		n++;
 		assert_non_null(conn);
 		same_conn(&w->conns[i], conn, i);
 	}

@@ -14,6 +14,7 @@
 #include "store/path.h"
 
 #define SCHEMA 1
+#define STATEMENT_WORK 16	/* as many as records that are only read */
 #define REMOVE_SLICE 256	/* nodes of a subtree removed in one step */
 
 static const char schema[] =
@@ -90,6 +91,7 @@ struct checkpoint {
 	uint32_t seq;
 	struct latest latest;
 	char *removing;		/* below this path nodes are removed */
+	unsigned int work;	/* of this slice */
 };
 
 /* ---- SQLite -------------------------------------------------------------- */
@@ -129,10 +131,11 @@ static sqlite3_stmt *statement(struct checkpoint *cp, enum statement which)
 }
 
 /* Executes it, and makes it ready for the next time. */
-static int finish(sqlite3_stmt *st)
+static int finish(struct checkpoint *cp, sqlite3_stmt *st)
 {
 	int rc = sqlite3_step(st);
 
+	cp->work += STATEMENT_WORK;
 	sqlite3_reset(st);
 	return from_sqlite(rc);
 }
@@ -148,7 +151,7 @@ static int put_meta(struct checkpoint *cp, const char *key, int64_t value)
 
 	bind_text(st, 1, key);
 	sqlite3_bind_int64(st, 2, value);
-	return finish(st);
+	return finish(cp, st);
 }
 
 static int put_meta_text(struct checkpoint *cp, const char *key,
@@ -158,7 +161,7 @@ static int put_meta_text(struct checkpoint *cp, const char *key,
 
 	bind_text(st, 1, key);
 	bind_text(st, 2, value);
-	return finish(st);
+	return finish(cp, st);
 }
 
 /* A value of meta: the text, "" if there is none. */
@@ -223,6 +226,23 @@ static int parse_perms(const char *text, struct perm *list, size_t *n)
 }
 
 /* ---- opening ------------------------------------------------------------- */
+
+static void latest_clear(struct checkpoint *cp)
+{
+	free(cp->latest.slots);
+	cp->latest.slots = NULL;
+	cp->latest.used = 0;
+}
+
+void checkpoint_abort(struct checkpoint *cp)
+{
+	if (cp->phase == IDLE)
+		return;
+	run(cp, "ROLLBACK");
+	TALLOC_FREE(cp->removing);
+	latest_clear(cp);
+	cp->phase = IDLE;
+}
 
 static void close_db(struct checkpoint *cp)
 {
@@ -395,9 +415,9 @@ int checkpoint_reset(struct checkpoint *cp)
 {
 	int err;
 
+	checkpoint_abort(cp);
 	close_db(cp);
 	remove_files(cp);
-	cp->phase = IDLE;
 	cp->epoch = 0;
 	cp->counter = 0;
 	err = open_db(cp);
@@ -415,6 +435,7 @@ struct row {
 	int64_t created;
 	size_t pos;		/* of its record */
 	uint32_t seq;
+	bool inner;		/* has children */
 };
 
 struct loaded {
@@ -422,6 +443,9 @@ struct loaded {
 	struct row *rows;
 	size_t n, room;
 	int64_t *purged;	/* by domid */
+	/* Rows come by path. Those whose paths the last one begins with: */
+	size_t chain[PATH_MAX_LEN + 1];
+	size_t depth;
 };
 
 static int grow_memory(struct records *records, size_t need)
@@ -467,6 +491,27 @@ static size_t purge_list(const struct loaded *l, int64_t saved,
 	return kept;
 }
 
+/* Finds the parent of the row that comes next. */
+static void mark_parent(struct loaded *l, const char *path)
+{
+	const char *other;
+	size_t len;
+
+	while (l->depth) {
+		other = record_node_path(l->records.data +
+					 l->rows[l->chain[l->depth - 1]].pos);
+		len = strlen(other);
+		if (!strncmp(path, other, len)) {
+			if (path[len] == '/' || !strcmp(other, "/"))
+				l->rows[l->chain[l->depth - 1]].inner = true;
+			break;
+		}
+		l->depth--;
+	}
+	if (l->depth <= PATH_MAX_LEN)
+		l->chain[l->depth++] = l->n;
+}
+
 static int load_row(struct loaded *l, sqlite3_stmt *st)
 {
 	struct perm list[XENSTORE_PAYLOAD_MAX];
@@ -494,8 +539,10 @@ static int load_row(struct loaded *l, sqlite3_stmt *st)
 			return -ENOMEM;
 		l->rows = rows;
 	}
+	mark_parent(l, rec.path);
 	l->rows[l->n++] = (struct row){ sqlite3_column_int64(st, 4),
-					l->records.len, l->records.seq };
+					l->records.len, l->records.seq,
+					false };
 	record_node(&l->records, &rec);
 	return l->records.err;
 }
@@ -523,9 +570,27 @@ static int by_creation(const void *a, const void *b)
 	return x->created < y->created ? -1 : x->created > y->created;
 }
 
+struct retell {
+	const struct record_handlers *handlers;
+	void *arg;
+};
+
+static int retell_node(void *arg, const struct rec_node *rec)
+{
+	const struct retell *to = arg;
+	struct rec_node again = *rec;
+
+	again.what = REC_VALUE;
+	return to->handlers->node(to->arg, &again);
+}
+
+/* A node that gets a child takes over the child's generation; so those of
+ * inner nodes are told once more, when all are there. */
 static int tell_rows(const struct loaded *l,
 		     const struct record_handlers *handlers, void *arg)
 {
+	const struct record_handlers again = { .node = retell_node };
+	struct retell to = { handlers, arg };
 	size_t i, pos;
 	uint32_t seq;
 	int err = 0;
@@ -535,6 +600,14 @@ static int tell_rows(const struct loaded *l,
 		seq = l->rows[i].seq;
 		err = record_read(l->records.data, l->records.len, &pos, &seq,
 				  handlers, arg);
+	}
+	for (i = 0; !err && i < l->n; i++) {
+		if (!l->rows[i].inner)
+			continue;
+		pos = l->rows[i].pos;
+		seq = l->rows[i].seq;
+		err = record_read(l->records.data, l->records.len, &pos, &seq,
+				  &again, &to);
 	}
 	return err;
 }
@@ -550,7 +623,7 @@ int checkpoint_load(struct checkpoint *cp,
 		err = load_purged(cp, &l);
 	if (!err)
 		err = load_rows(cp, &l);
-	if (!err && l.n) {
+	if (!err && l.n && handlers->node) {
 		qsort(l.rows, l.n, sizeof(*l.rows), by_creation);
 		err = tell_rows(&l, handlers, arg);
 	}
@@ -599,13 +672,6 @@ static int latest_grow(struct checkpoint *cp)
 	return 0;
 }
 
-static void latest_clear(struct checkpoint *cp)
-{
-	free(cp->latest.slots);
-	cp->latest.slots = NULL;
-	cp->latest.used = 0;
-}
-
 static int survey_node(void *arg, const struct rec_node *rec)
 {
 	struct checkpoint *cp = arg;
@@ -651,7 +717,7 @@ static int touch_parent(struct checkpoint *cp, const char *path,
 		return 0;
 	sqlite3_bind_text(st, 1, path, len, SQLITE_STATIC);
 	sqlite3_bind_int64(st, 2, generation);
-	return finish(st);
+	return finish(cp, st);
 }
 
 static int apply_create(struct checkpoint *cp, const struct rec_node *rec,
@@ -668,7 +734,7 @@ static int apply_create(struct checkpoint *cp, const struct rec_node *rec,
 	sqlite3_bind_int64(st, 5, rec->generation);
 	sqlite3_bind_int64(st, 6, ++cp->counter);
 	sqlite3_bind_int64(st, 7, cp->counter);
-	err = finish(st);
+	err = finish(cp, st);
 	return err ? err : touch_parent(cp, rec->path, rec->generation);
 }
 
@@ -680,7 +746,7 @@ static int apply_value(struct checkpoint *cp, const struct rec_node *rec)
 	sqlite3_bind_blob(st, 2, rec->value.len ? rec->value.data : "",
 			  rec->value.len, SQLITE_STATIC);
 	sqlite3_bind_int64(st, 3, rec->generation);
-	return finish(st);
+	return finish(cp, st);
 }
 
 static int apply_perms(struct checkpoint *cp, const struct rec_node *rec,
@@ -693,7 +759,7 @@ static int apply_perms(struct checkpoint *cp, const struct rec_node *rec,
 	sqlite3_bind_int(st, 3, rec->perms[0].domid);
 	sqlite3_bind_int64(st, 4, rec->generation);
 	sqlite3_bind_int64(st, 5, ++cp->counter);
-	return finish(st);
+	return finish(cp, st);
 }
 
 static int apply_node(void *arg, const struct rec_node *rec)
@@ -721,12 +787,12 @@ static int apply_node(void *arg, const struct rec_node *rec)
 
 static int apply_node_remove(void *arg, const struct rec_node_remove *rec)
 {
-	sqlite3_stmt *st = statement(arg, ST_REMOVE);
 	struct checkpoint *cp = arg;
+	sqlite3_stmt *st = statement(cp, ST_REMOVE);
 	int err;
 
 	bind_text(st, 1, rec->path);
-	err = finish(st);
+	err = finish(cp, st);
 	if (!err)
 		err = touch_parent(cp, rec->path, rec->generation);
 	if (err)
@@ -745,7 +811,7 @@ static int remove_some(struct checkpoint *cp)
 
 	bind_text(st, 1, cp->removing);
 	sqlite3_bind_int(st, 2, REMOVE_SLICE);
-	err = finish(st);
+	err = finish(cp, st);
 	if (err || sqlite3_changes(cp->db))
 		return err;
 	TALLOC_FREE(cp->removing);
@@ -760,14 +826,15 @@ static int apply_purge(void *arg, const struct rec_domid *rec)
 
 	sqlite3_bind_int(st, 1, rec->domid);
 	sqlite3_bind_int64(st, 2, ++cp->counter);
-	return finish(st);
+	return finish(cp, st);
 }
 
 /* ---- for people ---------------------------------------------------------- */
 
 static int people_domain(void *arg, const struct rec_domain *rec)
 {
-	sqlite3_stmt *st = statement(arg, ST_DOMAIN);
+	struct checkpoint *cp = arg;
+	sqlite3_stmt *st = statement(cp, ST_DOMAIN);
 
 	sqlite3_bind_int(st, 1, rec->domid);
 	sqlite3_bind_int(st, 2, rec->introduced);
@@ -781,12 +848,13 @@ static int people_domain(void *arg, const struct rec_domain *rec)
 	sqlite3_bind_int64(st, 7, rec->local);
 	sqlite3_bind_int64(st, 8, rec->gfn);
 	sqlite3_bind_int64(st, 9, rec->unique_id);
-	return finish(st);
+	return finish(cp, st);
 }
 
 static int people_conn(void *arg, const struct rec_conn *rec)
 {
-	sqlite3_stmt *st = statement(arg, ST_CONN);
+	struct checkpoint *cp = arg;
+	sqlite3_stmt *st = statement(cp, ST_CONN);
 
 	sqlite3_bind_int64(st, 1, rec->conn);
 	bind_text(st, 2, rec->fd < 0 ? "ring" : "socket");
@@ -797,12 +865,13 @@ static int people_conn(void *arg, const struct rec_conn *rec)
 		sqlite3_bind_null(st, 3);
 		sqlite3_bind_int(st, 4, rec->fd);
 	}
-	return finish(st);
+	return finish(cp, st);
 }
 
 static int people_watch(void *arg, const struct rec_watch *rec)
 {
-	sqlite3_stmt *st = statement(arg, ST_WATCH);
+	struct checkpoint *cp = arg;
+	sqlite3_stmt *st = statement(cp, ST_WATCH);
 
 	sqlite3_bind_int64(st, 1, rec->conn);
 	bind_text(st, 2, rec->path);
@@ -811,7 +880,7 @@ static int people_watch(void *arg, const struct rec_watch *rec)
 		sqlite3_bind_null(st, 4);
 	else
 		sqlite3_bind_int(st, 4, rec->depth);
-	return finish(st);
+	return finish(cp, st);
 }
 
 /* ---- slices -------------------------------------------------------------- */
@@ -892,14 +961,6 @@ static int one_step(struct checkpoint *cp)
 	return 0;
 }
 
-static void give_up(struct checkpoint *cp)
-{
-	run(cp, "ROLLBACK");
-	TALLOC_FREE(cp->removing);
-	latest_clear(cp);
-	cp->phase = IDLE;
-}
-
 int checkpoint_begin(struct checkpoint *cp, uint64_t epoch,
 		     struct blob records, struct blob people)
 {
@@ -925,12 +986,14 @@ int checkpoint_step(struct checkpoint *cp, unsigned int budget)
 {
 	int err;
 
+	cp->work = 0;
 	while (cp->phase != IDLE) {
-		if (!budget--)
+		if (cp->work >= budget)
 			return EAGAIN;
+		cp->work++;
 		err = one_step(cp);
 		if (err) {
-			give_up(cp);
+			checkpoint_abort(cp);
 			return err;
 		}
 	}

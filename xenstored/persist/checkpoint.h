@@ -36,7 +36,8 @@ int checkpoint_open(TALLOC_CTX *ctx, const char *dir, const char *boot_id,
 uint64_t checkpoint_epoch(const struct checkpoint *checkpoint);
 
 /* Tells all nodes, each as created with value and permissions, in the order of
- * their creation. Negative errno: damaged, or what the handler said. */
+ * their creation; then those with children once more, as a change of value,
+ * for their generations. Negative errno: damaged, or what the handler said. */
 int checkpoint_load(struct checkpoint *checkpoint,
 		    const struct record_handlers *handlers, void *arg);
 
@@ -50,9 +51,12 @@ int checkpoint_reset(struct checkpoint *checkpoint);
  */
 int checkpoint_begin(struct checkpoint *checkpoint, uint64_t epoch,
 		     struct blob records, struct blob people);
+/* Forgets what was begun. */
+void checkpoint_abort(struct checkpoint *checkpoint);
 bool checkpoint_running(const struct checkpoint *checkpoint);
 /*
- * Does some steps of it. EAGAIN: more is left. 0: done, the file is included.
+ * Does some of it: `budget` is about the number of records that are only
+ * looked at; a row that is written counts as 16. EAGAIN: more is left. 0: done, the file is included.
  * Negative errno: nothing of it is included; it may be begun again (-EUCLEAN:
  * the database is damaged, and only a reset helps).
  */

@@ -8,7 +8,7 @@
 
 /* ---- finding ------------------------------------------------------------- */
 
-struct image_conn *image_conn(const struct image *image, uint32_t number)
+struct image_conn *image_conn(const struct image *image, uint64_t number)
 {
 	struct hash_item *item = hash_first(image->numbers, number);
 

@@ -77,7 +77,7 @@ int image_new(TALLOC_CTX *ctx, const struct record_handlers *nodes,
 /* For record_read() and journal_replay(), with the image as argument. */
 extern const struct record_handlers image_handlers;
 
-struct image_conn *image_conn(const struct image *image, uint32_t number);
+struct image_conn *image_conn(const struct image *image, uint64_t number);
 struct image_domain *image_domain(const struct image *image, uint16_t domid);
 
 #endif

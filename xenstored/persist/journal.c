@@ -34,9 +34,9 @@ struct header {
 	uint64_t committed;	/* J1 */
 	uint64_t written;	/* J1: end of the last INPUT that counts */
 	uint32_t stale;		/* J3 */
-	uint32_t call, call_conn;
-	uint32_t exec_conn, exec_tries;
+	uint32_t call, exec_tries;
 	uint32_t spare;
+	uint64_t call_conn, exec_conn;
 	uint64_t exec_pos;
 };
 
@@ -319,14 +319,17 @@ int journal_new(TALLOC_CTX *ctx, const char *dir,
 	return 0;
 }
 
-void journal_discard(struct journal *journal)
+void journal_discard(struct journal *journal, bool keep)
 {
 	struct segment *segment, *next;
 
 	journal->current = NULL;
 	list_for_each_safe(segment, next, &journal->segments, in_journal)
 	{
-		remove_file(journal, segment->epoch);
+		if (keep)
+			set_aside(journal, segment->epoch);
+		else
+			remove_file(journal, segment->epoch);
 		talloc_free(segment);
 	}
 }
@@ -334,15 +337,18 @@ void journal_discard(struct journal *journal)
 /* ---- replay -------------------------------------------------------------- */
 
 /*
- * Of a tick that was not committed only who came and what was received counts;
- * what belongs to something that does not count is skipped.
+ * Of a tick that was not committed only what happened to the bytes and
+ * descriptors of connections counts; what belongs to something that does not
+ * count is skipped.
  */
 static int replay_tail(const struct segment *segment, size_t pos, uint32_t seq,
 		       const struct record_handlers *handlers, void *arg)
 {
 	const struct record_handlers some = {
 		.conn = handlers->conn,
+		.conn_gone = handlers->conn_gone,
 		.input = handlers->input,
+		.sent = handlers->sent,
 	};
 	const unsigned char *data = segment->records.data;
 	size_t before;
@@ -568,7 +574,7 @@ int journal_commit(struct journal *journal)
 	return 0;
 }
 
-void journal_received(struct journal *journal)
+void journal_happened(struct journal *journal)
 {
 	struct segment *segment = journal->current;
 
@@ -582,7 +588,7 @@ void journal_received(struct journal *journal)
 }
 
 void journal_call(struct journal *journal, enum journal_call call,
-		  uint32_t conn)
+		  uint64_t conn)
 {
 	struct header *header;
 
@@ -595,7 +601,7 @@ void journal_call(struct journal *journal, enum journal_call call,
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
 }
 
-void journal_execute(struct journal *journal, uint32_t conn, uint64_t pos,
+void journal_execute(struct journal *journal, uint64_t conn, uint64_t pos,
 		     uint32_t tries)
 {
 	struct header *header;

@@ -14,8 +14,9 @@
  * the commit of a tick is one store. It does not outlive the host, and must
  * not: files of another boot are set aside.
  *
- * J1  Records count from journal_commit() on, all of a tick or none; CONN and
- *     INPUT records count from journal_received() on.
+ * J1  Records count from journal_commit() on, all of a tick or none; those that
+ *     tell what happened to a connection's bytes or descriptor (CONN,
+ *     CONN_GONE, INPUT, SENT) from journal_happened() on.
  * J2  A file counts from when its account is complete (it is renamed then).
  *     Until the one before it is in the checkpoint, both are there.
  * J3  When there is no room or memory, records are dropped, the file is marked
@@ -41,8 +42,8 @@ struct journal_found {
 	bool damaged;		/* not all could be read */
 	bool stale;		/* positions lie: resume no connection */
 	enum journal_call call;
-	uint32_t call_conn;
-	uint32_t exec_conn;	/* 0: it was not executing a request */
+	uint64_t call_conn;
+	uint64_t exec_conn;	/* 0: it was not executing a request */
 	uint32_t exec_tries;	/* how often this one was begun */
 	uint64_t exec_pos;
 };
@@ -54,8 +55,8 @@ struct journal_found {
 int journal_new(TALLOC_CTX *ctx, const char *dir,
 		void (*say)(const char *text), struct journal **out);
 
-/* Removes all files: a start from nothing. */
-void journal_discard(struct journal *journal);
+/* A start from nothing: removes all files, or sets them aside. */
+void journal_discard(struct journal *journal, bool keep);
 
 /*
  * Reads everything behind epoch `after`, which is in the checkpoint (0: there
@@ -82,15 +83,15 @@ struct records *journal_records(struct journal *journal);
 
 /* The tick is over. Negative errno: see J3. */
 int journal_commit(struct journal *journal);
-/* The CONN and INPUT records that were added so far count. */
-void journal_received(struct journal *journal);
+/* The CONN, CONN_GONE, INPUT and SENT records that were added so far count. */
+void journal_happened(struct journal *journal);
 
 /* Brackets a call on a socket; JOURNAL_NO_CALL after its outcome was added
  * (and, for input, counts). */
 void journal_call(struct journal *journal, enum journal_call call,
-		  uint32_t conn);
+		  uint64_t conn);
 /* Brackets the execution of the request at this position; conn 0: done. */
-void journal_execute(struct journal *journal, uint32_t conn, uint64_t pos,
+void journal_execute(struct journal *journal, uint64_t conn, uint64_t pos,
 		     uint32_t tries);
 
 /* Bytes in the current file, and those of its account alone. */

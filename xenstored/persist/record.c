@@ -136,7 +136,7 @@ struct remove_body {
 };
 
 struct watch_body {
-	uint32_t conn;
+	uint64_t conn;
 	int32_t depth;
 	uint16_t relative;
 	uint16_t path_len;	/* with its NUL */
@@ -144,14 +144,14 @@ struct watch_body {
 };
 
 struct input_body {
+	uint64_t conn;
 	uint64_t pos;
-	uint32_t conn;
 	uint32_t len;
 	/* data */
 };
 
 struct output_body {
-	uint32_t conn;
+	uint64_t conn;
 	uint32_t len;
 	/* data */
 };
@@ -225,7 +225,7 @@ void record_unwatch(struct records *to, const struct rec_watch *rec)
 
 void record_input(struct records *to, const struct rec_input *rec)
 {
-	struct input_body body = { rec->pos, rec->conn, rec->data.len };
+	struct input_body body = { rec->conn, rec->pos, rec->data.len };
 	size_t len = sizeof(body) + rec->data.len;
 	unsigned char *p = open_record(to, len);
 

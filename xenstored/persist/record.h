@@ -118,7 +118,7 @@ struct rec_domain {		/* replaces what was known of it */
 /* A connection. Positions count the bytes of each direction; those of a ring
  * are its indices, continued to 64 bits. */
 struct rec_conn {
-	uint32_t conn;		/* number in order of creation, never 0 */
+	uint64_t conn;		/* number in order of creation, never 0 */
 	int32_t fd;		/* sockets; -1: a ring */
 	uint16_t domid;		/* rings */
 	bool ignored;		/* rings: broke the rules */
@@ -128,11 +128,11 @@ struct rec_conn {
 };
 
 struct rec_of_conn {
-	uint32_t conn;
+	uint64_t conn;
 };
 
 struct rec_watch {		/* UNWATCH: depth and relative mean nothing */
-	uint32_t conn;
+	uint64_t conn;
 	const char *path;	/* canonical */
 	const char *token;
 	uint16_t relative;
@@ -140,20 +140,20 @@ struct rec_watch {		/* UNWATCH: depth and relative mean nothing */
 };
 
 struct rec_txn {
-	uint32_t conn;
+	uint64_t conn;
 	uint32_t txn;
 };
 
 /* Received bytes. They count from when they are written, not only from the
  * commit: nobody will send them again. */
 struct rec_input {
-	uint32_t conn;
+	uint64_t conn;
 	uint64_t pos;
 	struct blob data;
 };
 
 struct rec_count {
-	uint32_t conn;
+	uint64_t conn;
 	/* EXECUTED, SENT: the new position; DROPPED: place of the message in
 	 * the queue, from 0; IGNORE: XENSTORE_ERROR_* */
 	uint64_t n;
@@ -161,7 +161,7 @@ struct rec_count {
 
 /* One message was queued; head and payload may be told in two pieces. */
 struct rec_output {
-	uint32_t conn;
+	uint64_t conn;
 	struct blob head;
 	struct blob payload;
 };
