@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -608,6 +609,42 @@ void keeper_ready(struct keeper_link *link)
 int keeper_fd(const struct keeper_link *link)
 {
 	return link->keeper->shared->link[1];
+}
+
+static bool is_own(const struct shared *s, int fd)
+{
+	return fd == s->self || fd == s->standby || fd == s->worker ||
+	       fd == s->link[0] || fd == s->link[1] || fd == s->pid_file ||
+	       fd == s->checking;
+}
+
+int keeper_inherited(const struct keeper_link *link, int **fds, size_t *n)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	struct dirent *entry;
+	size_t room = 0;
+	int fd, *more;
+
+	*fds = NULL;
+	*n = 0;
+	if (!dir)
+		return -errno;
+	while ((entry = readdir(dir))) {
+		fd = atoi(entry->d_name);
+		if (fd <= 2 || fd == dirfd(dir) ||
+		    is_own(link->keeper->shared, fd))
+			continue;
+		if (*n == room) {
+			room = room ? room * 2 : 64;
+			more = realloc(*fds, room * sizeof(*more));
+			if (!more)
+				break;
+			*fds = more;
+		}
+		(*fds)[(*n)++] = fd;
+	}
+	closedir(dir);
+	return entry ? -ENOMEM : 0;
 }
 
 static int by_number(const void *a, const void *b)

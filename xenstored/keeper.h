@@ -72,6 +72,13 @@ uint32_t keeper_failures(const struct keeper_link *link);
 void keeper_ready(struct keeper_link *link);
 
 /*
+ * The descriptors above 2 that are open now, without the keeper's: at the
+ * start of a worker, what its predecessors left. To be freed with free();
+ * negative errno.
+ */
+int keeper_inherited(const struct keeper_link *link, int **fds, size_t *n);
+
+/*
  * Closes every descriptor above 2 but the keeper's and those listed. What a
  * dead predecessor left open ends here.
  */

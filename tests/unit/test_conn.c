@@ -568,14 +568,14 @@ static void an_event_too_long_for_a_message_is_dropped(void **state)
 	close(fd);
 }
 
-static void queued_messages_can_be_walked(void *arg,
-					  const struct xsd_sockmsg *hdr,
-					  const void *payload, size_t sent)
+static void queued_messages_can_be_walked(void *arg, struct blob message,
+					  size_t sent)
 {
+	const struct xsd_sockmsg *hdr = message.data;
 	unsigned int *seen = arg;
 
-	(void)payload;
 	assert_int_equal(hdr->type, XS_WATCH_EVENT);
+	assert_int_equal(message.len, sizeof(*hdr) + hdr->len);
 	assert_true(*seen == 0 || sent == 0);
 	++*seen;
 }

@@ -20,6 +20,7 @@ struct conn_pool {
 	struct conn *lessee;		/* its frame borrows `input` */
 	struct hash_table *events;	/* queued, not begun; see O3 */
 	uint64_t now;
+	const struct conn_tap *tap;	/* NULL: nobody listens */
 };
 
 /* A queued message. */
@@ -32,6 +33,7 @@ struct out {
 	uint64_t queued_at;
 	size_t size;			/* header and payload */
 	bool hashed;
+	bool walked;			/* by conn_each_new() */
 	struct xsd_sockmsg hdr;
 	char payload[];
 };
@@ -52,8 +54,13 @@ struct conn {
 	struct list queue;		/* struct out */
 	struct list events;		/* struct out, in order of queueing */
 	struct list flights;
-	size_t queued, queued_bytes;
-	size_t sent;			/* bytes of the first in the queue */
+	size_t queued_bytes;
+	uint32_t queued;
+	uint32_t sent;			/* bytes of the first in the queue */
+	uint64_t in, out;		/* positions; see conn_in() */
+	uint32_t ahead;			/* bytes received behind `in` */
+	uint32_t last;			/* size of the request given out last */
+	bool is_socket;
 	bool readable;			/* the transport may have input */
 	bool attention;			/* look at it even if throttled */
 	bool muted;			/* the transport does not report input */
@@ -84,6 +91,24 @@ int conn_pool_new(TALLOC_CTX *ctx, struct conn_pool **out)
 void conn_pool_set_now(struct conn_pool *pool, uint64_t now)
 {
 	pool->now = now;
+}
+
+void conn_pool_set_tap(struct conn_pool *pool, const struct conn_tap *tap)
+{
+	pool->tap = tap;
+}
+
+#define TAP(conn, name, ...)                                                   \
+	do {                                                                   \
+		if ((conn)->pool->tap)                                         \
+			(conn)->pool->tap->name((conn)->user.arg,              \
+						##__VA_ARGS__);                \
+	} while (0)
+
+static void conn_call(struct conn *conn, enum conn_call call)
+{
+	if (conn->is_socket)
+		TAP(conn, call, call);
 }
 
 /* ---- what throttles ------------------------------------------------------ */
@@ -204,6 +229,7 @@ static struct out *out_new(struct conn *conn, const struct xsd_sockmsg *hdr)
 	out->queued_at = conn->pool->now;
 	out->size = size;
 	out->hashed = false;
+	out->walked = false;
 	out->hdr = *hdr;
 	list_init(&out->in_events);
 	list_add_tail(&conn->queue, &out->in_queue);
@@ -278,6 +304,7 @@ static void conn_shut(struct conn *conn, uint32_t error)
 	conn->ignored = true;
 	conn->closing = false;
 	conn->transport->ops->fail(conn->transport, error);
+	TAP(conn, ignored, error);
 }
 
 void conn_ignore(struct conn *conn, uint32_t error)
@@ -298,8 +325,10 @@ void conn_reset(struct conn *conn)
 	conn_drop_all(conn);
 	conn->ignored = conn->lost = conn->closing = false;
 	conn->blocked = false;
+	conn->in = conn->out = conn->ahead = 0;
 	conn_unmute(conn);
 	conn_tell_dirty(conn);
+	TAP(conn, reset);
 }
 
 static void conn_on_reset(void *arg, bool watches)
@@ -368,6 +397,7 @@ int conn_new(TALLOC_CTX *ctx, struct conn_pool *pool,
 	conn->who = who;
 	conn->ledger = ledger;
 	conn->user = *user;
+	conn->is_socket = transport->ops->fd(transport) >= 0;
 	list_init(&conn->queue);
 	list_init(&conn->events);
 	list_init(&conn->flights);
@@ -398,8 +428,15 @@ static int conn_read(struct conn *conn, size_t room, size_t *got)
 {
 	int err;
 
+	conn_call(conn, CONN_RECV);
 	err = conn->transport->ops->read(conn->transport, conn->pool->input,
 					 room, got, &conn->readable);
+	if (!err && *got) {
+		TAP(conn, received, conn->in + conn->ahead,
+		    (struct blob){ conn->pool->input, *got });
+		conn->ahead += *got;
+	}
+	conn_call(conn, CONN_NO_CALL);
 	if (!err)
 		return 0;
 	conn->readable = false;
@@ -481,6 +518,9 @@ int conn_next(struct conn *conn, struct message *out)
 		if (err)
 			return err;
 	}
+	conn->last = sizeof(out->hdr) + out->hdr.len;
+	conn->in += conn->last;
+	conn->ahead -= conn->last;
 	conn->stats.requests++;
 	return 0;
 }
@@ -493,6 +533,8 @@ void conn_hold(struct conn *conn)
 		conn_break(conn, XENSTORE_ERROR_COMM, "out of memory");
 		return;
 	}
+	conn->in -= conn->last;
+	conn->ahead += conn->last;
 	conn->stats.requests--;
 	conn->held = true;
 	conn_throttle(conn);
@@ -613,6 +655,76 @@ void conn_event(struct conn *conn, const char *path, const char *token,
 	conn_tell_dirty(conn);
 }
 
+int conn_restore(struct conn *conn, uint64_t in, uint64_t out,
+		 struct blob pending)
+{
+	conn->in = in;
+	conn->ahead = pending.len;
+	conn->out = out;
+	if (!pending.len)
+		return 0;
+	frame_feed(conn->frame, pending.data, pending.len);
+	return frame_keep(conn->frame);
+}
+
+/* May it still be merged with an equal one, or dropped? */
+static void out_restore_event(struct out *out)
+{
+	struct conn *conn = out->conn;
+	size_t plen = strnlen(out->payload, out->hdr.len) + 1;
+	uint64_t hash;
+
+	if (out->hdr.type != XS_WATCH_EVENT || plen > out->hdr.len)
+		return;
+	list_add_tail(&conn->events, &out->in_events);
+	if (out->payload[0] == '@')
+		return;
+	event_find(conn, out->payload, plen, out->payload + plen,
+		   out->hdr.len - plen, &hash);
+	hash_add(conn->pool->events, &out->item, hash);
+	out->hashed = true;
+}
+
+int conn_restore_output(struct conn *conn, struct blob message, size_t sent)
+{
+	struct xsd_sockmsg hdr = { 0 };
+	bool whole = message.len >= sizeof(hdr);
+	struct out *out;
+
+	if (whole) {
+		memcpy(&hdr, message.data, sizeof(hdr));
+		whole = sizeof(hdr) + hdr.len == message.len;
+	}
+	/* What is left of a message is bytes like others. */
+	if (!whole)
+		hdr.len = message.len;
+	out = out_new(conn, &hdr);
+	if (!out)
+		return -ENOMEM;
+	if (whole) {
+		memcpy(out->payload, (const char *)message.data + sizeof(hdr),
+		       hdr.len);
+		if (!sent)
+			out_restore_event(out);
+	} else {
+		memcpy((char *)&out->hdr, message.data,
+		       message.len < sizeof(hdr) ? message.len : sizeof(hdr));
+		if (message.len > sizeof(hdr))
+			memcpy(out->payload,
+			       (const char *)message.data + sizeof(hdr),
+			       message.len - sizeof(hdr));
+		conn->queued_bytes -= sizeof(hdr);
+		if (conn->ledger)
+			ledger_refund(conn->ledger, QUOTA_MEMORY, sizeof(hdr));
+		out->size = message.len;
+	}
+	out->walked = true;
+	if (conn->queue.next == &out->in_queue)
+		conn->sent = sent;
+	conn_tell_dirty(conn);
+	return 0;
+}
+
 size_t conn_queued(const struct conn *conn)
 {
 	return conn->queued;
@@ -628,6 +740,9 @@ static void conn_sent(struct conn *conn, size_t n)
 	struct out *out;
 
 	conn->stats.bytes_out += n;
+	conn->out += n;
+	if (n)
+		TAP(conn, sent, conn->out);
 	while (n) {
 		size_t left;
 
@@ -660,7 +775,11 @@ static bool conn_send(struct conn *conn)
 		want += iov[n++].iov_len;
 		skip = 0;
 	}
+	conn_call(conn, CONN_SEND);
 	err = conn->transport->ops->write(conn->transport, iov, n, &put);
+	if (!err)
+		conn_sent(conn, put);
+	conn_call(conn, CONN_NO_CALL);
 	if (err < 0) {
 		conn->closing = false;
 		conn_drop_output(conn);
@@ -673,7 +792,6 @@ static bool conn_send(struct conn *conn)
 		conn->user.runnable(conn->user.arg, conn);
 		return false;
 	}
-	conn_sent(conn, put);
 	conn->blocked = put < want;
 	return !conn->blocked;
 }
@@ -690,6 +808,17 @@ void conn_flush(struct conn *conn)
 	conn_recheck(conn);
 }
 
+/* How many are before it in the queue. */
+static size_t out_place(const struct out *out)
+{
+	const struct list *at = out->in_queue.prev;
+	size_t n = 0;
+
+	for (; at != &out->conn->queue; at = at->prev)
+		n++;
+	return n;
+}
+
 uint64_t conn_expire(struct conn *conn, uint64_t before)
 {
 	struct out *out;
@@ -699,6 +828,8 @@ uint64_t conn_expire(struct conn *conn, uint64_t before)
 	while ((out = list_first(&conn->events, struct out, in_events)) &&
 	       out->queued_at < before) {
 		conn->stats.events_dropped++;
+		if (conn->pool->tap)
+			TAP(conn, dropped, out_place(out));
 		out_free(out);
 	}
 	conn_recheck(conn);
@@ -706,16 +837,41 @@ uint64_t conn_expire(struct conn *conn, uint64_t before)
 }
 
 void conn_each_queued(const struct conn *conn,
-		      void (*fn)(void *arg, const struct xsd_sockmsg *hdr,
-				 const void *payload, size_t sent),
+		      void (*fn)(void *arg, struct blob message, size_t sent),
 		      void *arg)
 {
 	size_t sent = conn->sent;
 	const struct out *out;
 
 	list_for_each(out, &conn->queue, in_queue) {
-		fn(arg, &out->hdr, out->payload, sent);
+		fn(arg, (struct blob){ &out->hdr, out->size }, sent);
 		sent = 0;
+	}
+}
+
+uint64_t conn_in(const struct conn *conn)
+{
+	return conn->in;
+}
+
+uint64_t conn_out(const struct conn *conn)
+{
+	return conn->out;
+}
+
+void conn_each_new(struct conn *conn,
+		   void (*fn)(void *arg, struct blob message), void *arg)
+{
+	struct list *at = conn->queue.prev;
+	struct out *out;
+
+	while (at != &conn->queue &&
+	       !list_entry(at, struct out, in_queue)->walked)
+		at = at->prev;
+	for (at = at->next; at != &conn->queue; at = at->next) {
+		out = list_entry(at, struct out, in_queue);
+		out->walked = true;
+		fn(arg, (struct blob){ &out->hdr, out->size });
 	}
 }
 

@@ -40,6 +40,32 @@ int conn_pool_new(TALLOC_CTX *ctx, struct conn_pool **out);
 /* The clock that stamps events, ms; set once per tick. */
 void conn_pool_set_now(struct conn_pool *pool, uint64_t now);
 
+/*
+ * What somebody who writes a journal hears. All connections of the pool tell
+ * him, with the argument that their owner gave in struct conn_user. Positions
+ * count the bytes of a direction since the last reset; those of a ring are its
+ * indices.
+ */
+enum conn_call { CONN_NO_CALL, CONN_RECV, CONN_SEND };
+
+struct conn_tap {
+	/* Brackets each call on a socket; CONN_NO_CALL when what it did was
+	 * told. Not for rings: their pages tell what was done. */
+	void (*call)(void *owner, enum conn_call call);
+	/* Bytes came in at this position. */
+	void (*received)(void *owner, uint64_t pos, struct blob data);
+	/* Everything before this position has left. */
+	void (*sent)(void *owner, uint64_t pos);
+	/* This message of the queue, counted from 0, is dropped. */
+	void (*dropped)(void *owner, size_t place);
+	/* Input, output and positions are back at nothing. */
+	void (*reset)(void *owner);
+	/* The peer broke the rules; nothing is read or written any more. */
+	void (*ignored)(void *owner, uint32_t error);
+};
+
+void conn_pool_set_tap(struct conn_pool *pool, const struct conn_tap *tap);
+
 /* Upcalls to the owner. */
 struct conn_user {
 	/* There is or may be something to do: the owner calls conn_next() in
@@ -123,11 +149,30 @@ void conn_flush(struct conn *conn);
 /* Drops events that were queued before `before` (ms) and not begun. Returns
  * the queueing time of the oldest that is left, 0: none. */
 uint64_t conn_expire(struct conn *conn, uint64_t before);
+/* Position of the first byte that was not given out as part of a request, and
+ * of the first that has not left. */
+uint64_t conn_in(const struct conn *conn);
+uint64_t conn_out(const struct conn *conn);
+
+/* Walks what was queued since the last walk of this kind. */
+void conn_each_new(struct conn *conn,
+		   void (*fn)(void *arg, struct blob message), void *arg);
+
+/*
+ * Goes on where a predecessor was: the positions, and the bytes that it had
+ * received but not executed. Before anything else. -ENOMEM.
+ */
+int conn_restore(struct conn *conn, uint64_t in, uint64_t out,
+		 struct blob pending);
+/* A message that a predecessor had queued, whole or (the first) what is left
+ * of it; `sent` bytes have left. -ENOMEM. */
+int conn_restore_output(struct conn *conn, struct blob message, size_t sent);
+
 /* For live update and the journal: walks the queue. `sent` bytes of the first
- * message have left already. */
+ * message have left already. A message is header and payload; but the first may
+ * be what conn_restore_output() had got. */
 void conn_each_queued(const struct conn *conn,
-		      void (*fn)(void *arg, const struct xsd_sockmsg *hdr,
-				 const void *payload, size_t sent),
+		      void (*fn)(void *arg, struct blob message, size_t sent),
 		      void *arg);
 size_t conn_partial(const struct conn *conn, const void **data);
 

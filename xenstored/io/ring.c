@@ -564,6 +564,20 @@ int ring_adopt(TALLOC_CTX *ctx, struct xenport *port, uint16_t domid,
 	return 0;
 }
 
+void ring_resume(struct transport *transport, uint32_t cursor, uint32_t sent,
+		 size_t queued, uint32_t *more)
+{
+	struct ring *ring = ring_of(transport);
+	uint32_t req_cons = load(&ring->page->req_cons);
+	uint32_t put = load(&ring->page->rsp_prod) - sent;
+
+	ring->cursor = cursor;
+	ring->req_cons = room_is(cursor, req_cons) ? req_cons : cursor;
+	*more = put <= SIZE && put <= queued ? put : 0;
+	ring->rsp_prod = sent + *more;
+	ring->notify = true;
+}
+
 void ring_reintroduce(struct transport *transport, uint32_t remote)
 {
 	struct ring *ring = ring_of(transport);

@@ -49,6 +49,16 @@ int ring_adopt(TALLOC_CTX *ctx, struct xenport *port, uint16_t domid,
 	       struct xenstore_domain_interface *page, uint32_t remote,
 	       uint32_t local, uint32_t features, struct transport **out);
 
+/*
+ * Goes on where a predecessor was, on a ring that was made with its indices
+ * kept. It had read up to `cursor`, and is known to have put everything up to
+ * `sent`; if the page tells that it had put more of the `queued` bytes that
+ * came next, *more is how many. Indices that do not fit are judged when the
+ * ring is next looked at (G2).
+ */
+void ring_resume(struct transport *ring, uint32_t cursor, uint32_t sent,
+		 size_t queued, uint32_t *more);
+
 /* INTRODUCE of a connected domain: new port, indices 0, alive again; the guest
  * sees it when the ring is settled. Goes with conn_reset(). A port that cannot
  * be bound leaves the ring without one (it is then scanned). */

@@ -52,6 +52,9 @@ int txn_commit(struct txn *txn, const struct who *who);
 bool txn_wrote(const struct txn *txn);
 /* Nodes in the read or write set. */
 size_t txn_nodes(const struct txn *txn);
+/* It was begun before the daemon died, and nobody knows what it saw: commits
+ * to EAGAIN. */
+void txn_lose(struct txn *txn);
 /* An operation inside failed in a way that dooms the commit (ENOMEM). */
 void txn_doom(struct txn *txn);
 
