@@ -187,8 +187,6 @@ store_SRC += check
 store_SRC += trail
 store_SRC += intents
 store_SRC += txn
-store_SRC += txn_write
-store_SRC += commit
 store_SRC += txn_save
 store_SRC += trim
 store_SRC += turn
@@ -212,6 +210,7 @@ endif
 persist_SRC :=
 persist_SRC += stream oxdump stream_print
 persist_SRC += record image journal checkpoint
+persist_SRC += recorder revive
 
 op_SRC :=
 op_SRC += args op op_node op_watch op_txn op_domain op_control

@@ -36,7 +36,24 @@ struct domains {
 	/* Sparse, like the ledgers. */
 	struct domain **leaf[256];
 	struct log_limit quota_log;
+	const struct domains_tap *tap;	/* NULL: nobody listens */
+	void *tap_arg;
 };
+
+static void domain_changed(const struct domain *domain)
+{
+	const struct domains *domains = domain->domains;
+
+	if (domains->tap)
+		domains->tap->changed(domains->tap_arg, domain);
+}
+
+void domains_set_tap(struct domains *domains, const struct domains_tap *tap,
+		     void *arg)
+{
+	domains->tap = tap;
+	domains->tap_arg = arg;
+}
 
 static struct domain **domain_slot(const struct domains *domains,
 				   uint16_t domid)
@@ -104,6 +121,11 @@ uint64_t domain_unique_id(const struct domain *domain)
 	return domain->unique_id;
 }
 
+uint64_t domain_born(const struct domain *domain)
+{
+	return domain->born;
+}
+
 void domain_set_limit(struct domain *domain, enum quota_item item, bool soft,
 		      uint32_t limit)
 {
@@ -111,6 +133,7 @@ void domain_set_limit(struct domain *domain, enum quota_item item, bool soft,
 		ledger_set_soft(domain->ledger, item, limit);
 	else
 		ledger_set_limit(domain->ledger, item, limit);
+	domain_changed(domain);
 	if (domain->session)
 		conn_recheck(domain->session->conn);
 }
@@ -155,6 +178,8 @@ static int domain_unlink(struct domain *domain)
 	TALLOC_FREE(domain->session);
 	list_del(&domain->in_all);
 	*domain_slot(domains, domain->domid) = NULL;
+	if (domains->tap)
+		domains->tap->gone(domains->tap_arg, domain->domid);
 	trace_line(domains->trace, TRACE_OBJ, "DESTROY domain %u",
 		   domain->domid);
 	return 0;
@@ -210,6 +235,7 @@ static int domain_new(struct domains *domains, uint16_t domid,
 		return err;
 	ledger_set_notify(domain->ledger, quota_crossed, domains);
 	trace_line(domains->trace, TRACE_OBJ, "CREATE domain %u", domid);
+	domain_changed(domain);
 	*out = TAKE(domain);
 	return 0;
 }
@@ -269,8 +295,11 @@ static void domains_drop_target(struct domains *domains, uint16_t target)
 	struct domain *domain;
 
 	list_for_each(domain, &domains->all, in_all)
-		if (domain->session && domain->session->who.target == target)
+		if (domain->session &&
+		    domain->session->who.target == target) {
 			domain->session->who.target = DOMID_INVALID;
+			domain_changed(domain);
+		}
 }
 
 /*
@@ -291,8 +320,11 @@ static int domain_end(struct domain *domain)
 	if (err) {
 		log_error("cannot remove the nodes of domain %u: %s",
 			  domain->domid, strerror(-err));
+		domain_changed(domain);
 		return err;
 	}
+	if (domains->tap)
+		domains->tap->purged(domains->tap_arg, domain->domid);
 	talloc_free(domain);
 	return 0;
 }
@@ -329,6 +361,7 @@ static int domain_connect(struct domain *domain,
 	if (err)
 		return err;
 	domain->introduced = true;
+	domain_changed(domain);
 	return 0;
 }
 
@@ -368,6 +401,7 @@ int domains_introduce(struct domains *domains, uint16_t domid, uint64_t gfn,
 	if (domain->session) {
 		session_reset(domain->session, true);
 		ring_reintroduce(conn_transport(domain->session->conn), remote);
+		domain_changed(domain);
 		return 0;
 	}
 	err = domain_introduce_first(domain, gfn, remote);
@@ -406,9 +440,11 @@ int domains_resume(struct domains *domains, uint16_t domid)
 	if (domain_is_fixed(domains, domid))
 		return EINVAL;
 	err = domain_find_introduced(domains, domid, &domain);
-	if (!err)
-		domain->shutdown_seen = false;
-	return err;
+	if (err)
+		return err;
+	domain->shutdown_seen = false;
+	domain_changed(domain);
+	return 0;
 }
 
 static bool domain_connected(const struct domain *domain)
@@ -430,6 +466,7 @@ int domains_set_target(struct domains *domains, uint16_t domid,
 	if (!domain_connected(domain) || !domain_connected(other))
 		return EINVAL;
 	domain->session->who.target = target;
+	domain_changed(domain);
 	return 0;
 }
 
@@ -447,6 +484,7 @@ int domains_set_features(struct domains *domains, uint16_t domid,
 	if (domain->introduced)
 		return EBUSY;
 	domain->features = features;
+	domain_changed(domain);
 	return 0;
 }
 
@@ -456,6 +494,12 @@ static bool domain_is_over(const struct domain *domain,
 {
 	return err == ENOENT || state->dying ||
 	       state->unique_id != domain->unique_id;
+}
+
+static void domain_set_shutdown(struct domain *domain)
+{
+	domain->shutdown_seen = true;
+	domain_changed(domain);
 }
 
 void domains_check(struct domains *domains)
@@ -482,7 +526,7 @@ void domains_check(struct domains *domains)
 		if (domain_is_over(domain, &state, err))
 			tell &= !domain_end(domain);
 		else if (state.shutdown && !domain->shutdown_seen)
-			domain->shutdown_seen = true;
+			domain_set_shutdown(domain);
 		else
 			tell = false;
 		if (tell && told && n < known)
@@ -520,6 +564,14 @@ static void domains_attached(void *arg, uint16_t domid, bool introduce)
 			 strerror(abs(err)));
 }
 
+void domains_set_port(struct domains *domains, struct xenport *port)
+{
+	domains->port = port;
+	port->changed = domains_changed;
+	port->attached = domains_attached;
+	port->arg = domains;
+}
+
 int domains_new(TALLOC_CTX *ctx, struct sessions *sessions,
 		struct ledgers *ledgers, struct xenport *port,
 		struct trace *trace, const struct domains_options *options,
@@ -534,7 +586,6 @@ int domains_new(TALLOC_CTX *ctx, struct sessions *sessions,
 		return -ENOMEM;
 	domains->sessions = sessions;
 	domains->ledgers = ledgers;
-	domains->port = port;
 	domains->trace = trace;
 	domains->options = *options;
 	list_init(&domains->all);
@@ -543,13 +594,109 @@ int domains_new(TALLOC_CTX *ctx, struct sessions *sessions,
 		err = domain_new(domains, options->self, 0, &fixed);
 	if (err)
 		return err;
-	if (port) {
-		port->changed = domains_changed;
-		port->attached = domains_attached;
-		port->arg = domains;
-	}
+	if (port)
+		domains_set_port(domains, port);
 	*out = TAKE(domains);
 	return 0;
+}
+
+/* ---- after a predecessor ------------------------------------------------- */
+
+static int domain_restore_record(struct domains *domains,
+				 const struct domain_past *past,
+				 struct domain **out)
+{
+	struct domain *domain = domains_find(domains, past->domid);
+	int i, err;
+
+	if (!domain) {
+		err = domain_new(domains, past->domid, past->unique_id,
+				 &domain);
+		if (err)
+			return err;
+	}
+	domain->unique_id = past->unique_id;
+	domain->born = past->born;
+	domain->features = past->features;
+	domain->shutdown_seen = past->shutdown_seen;
+	for (i = 0; past->limits && i < QUOTA_COUNT; i++) {
+		ledger_set_limit(domain->ledger, i, past->limits->hard[i]);
+		ledger_set_soft(domain->ledger, i, past->limits->soft[i]);
+	}
+	*out = domain;
+	return 0;
+}
+
+/* The ring as it was. Its port is bound again if it had to go. */
+static int domain_restore_ring(struct domain *domain,
+			       const struct domain_past *past,
+			       struct transport **out)
+{
+	struct domains *domains = domain->domains;
+	struct xenstore_domain_interface *page;
+	uint32_t remote = past->remote;
+	int err;
+
+	if (!domains->port)
+		return ENODEV;
+	if (domain->domid == domains->options.self)
+		err = domains->port->ops->own_ring(domains->port, &page,
+						   &remote);
+	else
+		err = domain_map(domains, domain->domid, 0, &page);
+	if (err)
+		return err;
+	if (past->bound)
+		return ring_adopt(domain, domains->port, domain->domid, page,
+				  remote, past->local, domain->features, out);
+	return ring_new(domain, domains->port, domain->domid, page, remote,
+			domain->features, true, out);
+}
+
+int domains_restore(struct domains *domains, const struct domain_past *past,
+		    struct session **session, uint32_t *more)
+{
+	struct who who = {
+		.domid = past->domid,
+		.target = DOMID_INVALID,
+		.privileged = past->domid == domains->options.priv,
+		.features = past->features,
+	};
+	struct transport *ring;
+	struct domain *domain;
+	int err;
+
+	*session = NULL;
+	*more = 0;
+	err = domain_restore_record(domains, past, &domain);
+	if (err)
+		return err;
+	if (!past->introduced || !past->sequence)
+		return 0;
+	domain->introduced = true;
+	err = domain_restore_ring(domain, past, &ring);
+	if (err) {
+		log_error("cannot connect domain %u again: %s", past->domid,
+			  strerror(abs(err)));
+		return 0;
+	}
+	if (!past->as_in_page)
+		ring_resume(ring, past->cursor, past->sent, past->queued,
+			    more);
+	domains->sessions->sequence = past->sequence - 1;
+	err = session_new(domain, domains->sessions, ring, &who,
+			  domain->ledger, &domain->session);
+	*session = domain->session;
+	return err;
+}
+
+void domains_restore_target(struct domains *domains, uint16_t domid,
+			    uint16_t target)
+{
+	struct domain *domain = domains_find(domains, domid);
+
+	if (domain && domain->session && domains_find(domains, target))
+		domain->session->who.target = target;
 }
 
 static void domains_start_own(struct domains *domains)
@@ -559,6 +706,8 @@ static void domains_start_own(struct domains *domains)
 	uint32_t remote;
 	int err;
 
+	if (domain->session)
+		return;		/* it was restored */
 	err = domains->port->ops->own_ring(domains->port, &page, &remote);
 	if (err == ENODEV)
 		return;
@@ -572,9 +721,11 @@ static void domains_start_own(struct domains *domains)
 static void domains_start_existing(struct domains *domains, uint16_t domid)
 {
 	struct xenstore_domain_interface *page;
+	const struct domain *domain = domains_find(domains, domid);
 	uint32_t remote;
 
 	if (domain_is_fixed(domains, domid) ||
+	    (domain && domain->introduced) ||
 	    domain_map(domains, domid, 0, &page))
 		return;
 	remote = __atomic_load_n(&page->evtchn_port, __ATOMIC_RELAXED);

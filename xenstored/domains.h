@@ -44,9 +44,52 @@ int domains_new(TALLOC_CTX *ctx, struct sessions *sessions,
 		struct trace *trace, const struct domains_options *options,
 		struct domains **out);
 
+/* What somebody who writes a journal hears. */
+struct domains_tap {
+	/* A record was made, or something of it has changed. */
+	void (*changed)(void *arg, const struct domain *domain);
+	/* Permission entries for it are gone. */
+	void (*purged)(void *arg, uint16_t domid);
+	void (*gone)(void *arg, uint16_t domid);
+};
+
+void domains_set_tap(struct domains *domains, const struct domains_tap *tap,
+		     void *arg);
+
+/* What a predecessor knew of a domain. */
+struct domain_past {
+	uint16_t domid;
+	uint16_t target;	/* DOMID_INVALID: none */
+	bool introduced, shutdown_seen;
+	uint32_t features;
+	uint64_t unique_id, born;
+	const struct limits *limits;	/* NULL: those of new domains */
+	/* Of the ring, if it was introduced. */
+	uint32_t remote, local;
+	bool bound;		/* `local` is still bound */
+	uint64_t sequence;	/* number of its session; 0: it had none */
+	bool as_in_page;	/* the page's indices are all there is to tell */
+	uint32_t cursor, sent;	/* else: see ring_resume() */
+	size_t queued;
+};
+
+/*
+ * Makes the record again and connects the ring. *session: NULL if it was not
+ * introduced, or cannot be connected, which is logged.
+ * *more: see ring_resume(). Before domains_start(); not for targets, which
+ * follow when all are there. -ENOMEM.
+ */
+int domains_restore(struct domains *domains, const struct domain_past *past,
+		    struct session **session, uint32_t *more);
+void domains_restore_target(struct domains *domains, uint16_t domid,
+			    uint16_t target);
+
 /* At start: the daemon's own ring, and every domain that can be introduced
  * without being told how. Failures are logged. */
 void domains_start(struct domains *domains);
+
+/* The port of a daemon that has to find out about it first. */
+void domains_set_port(struct domains *domains, struct xenport *port);
 
 struct limits *domains_limits(struct domains *domains);
 const struct domains_options *domains_options(const struct domains *domains);
@@ -67,6 +110,7 @@ bool domain_shutdown_seen(const struct domain *domain);
 uint32_t domain_features(const struct domain *domain);
 uint16_t domain_target(const struct domain *domain);
 uint64_t domain_unique_id(const struct domain *domain);
+uint64_t domain_born(const struct domain *domain);
 
 /* One limit of one domain; a connection throttled by it looks again. */
 void domain_set_limit(struct domain *domain, enum quota_item item, bool soft,

@@ -149,6 +149,7 @@ enum {
 	OPT_VMM_SOCKET,
 	OPT_SCAN_INTERVAL,
 	OPT_NO_KEEPER,
+	OPT_JOURNAL,
 };
 
 /* X(letter or number, long name, argument, placeholder, help); no help: old,
@@ -193,13 +194,16 @@ enum {
 	  "where VMMs attach (default <rundir>/vmm)")                          \
 	X(OPT_SCAN_INTERVAL, "ring-scan-interval", required_argument,          \
 	  "<seconds>", "safety scan of all rings (default 20, 0: never)")      \
+	X(OPT_JOURNAL, "journal", required_argument, "<dir>|off",              \
+	  "where to keep what a crash must not lose (default <rundir>)")       \
+	X('R', "no-recovery", no_argument, "",                                 \
+	  "start empty, forget what the journal holds")                        \
 	X(OPT_NO_KEEPER, "no-keeper", no_argument, "",                         \
 	  "one process, for debuggers: does not survive a crash")              \
 	X(OPT_EVENT, "event", required_argument, "", NULL)                     \
 	X('D', "no-domain-init", no_argument, "", NULL)                        \
 	X('P', "output-pid", no_argument, "", NULL)                            \
 	X('I', "internal-db", optional_argument, "", NULL)                     \
-	X('R', "no-recovery", no_argument, "", NULL)                           \
 	X('V', "verbose", no_argument, "", NULL)
 
 static const struct option long_options[] = {
@@ -313,6 +317,13 @@ static void take(TALLOC_CTX *ctx, struct options *options, int letter)
 	case OPT_SCAN_INTERVAL:
 		server->scan_interval = number(optarg);
 		break;
+	case OPT_JOURNAL:
+		server->journal = strcmp(optarg, "off") ?
+					  absolute(ctx, optarg) : NULL;
+		break;
+	case 'R':
+		server->fresh = true;
+		break;
 	case OPT_NO_KEEPER:
 		options->alone = true;
 		break;
@@ -342,6 +353,7 @@ void options_parse(TALLOC_CTX *ctx, int argc, char **argv,
 	server->event_timeout = DEFAULT_EVENT_TIMEOUT;
 	server->scan_interval = DEFAULT_SCAN_INTERVAL;
 	server->rundir = rundir && *rundir ? rundir : DEFAULT_RUNDIR;
+	server->journal = absolute(ctx, server->rundir);
 
 	while ((letter = getopt_long(argc, argv, letters, long_options,
 				     NULL)) != -1)

@@ -14,12 +14,17 @@
 #include "io/loop.h"
 #include "io/sock.h"
 #include "op/op.h"
+#include "persist/recorder.h"
+#include "persist/revive.h"
 
 /* Requests in one tick, and removed nodes given back in one. */
 #define TICK_REQUESTS 1024
 #define TICK_REAP 512
 /* How often waiting events and listings are looked at, ms. */
 #define HOUSEKEEPING_MS 1000
+/* So many workers died before they could serve: what they all read is what
+ * kills them. */
+#define HOPELESS 3
 
 struct server {
 	const struct server_options *options;
@@ -40,9 +45,52 @@ struct server {
 	struct loop_timer *turn;
 	struct op_world world;
 	struct request *scratch;
+	struct recorder *recorder;	/* NULL: no journal */
+};
+
+/* What a predecessor left, during the start. */
+struct legacy {
+	bool inherited;			/* descriptors are open still */
+	bool bound;			/* ... and event channels */
+	int *fds;			/* all of them */
+	size_t n;
+	struct revival nodes;
+	struct image *image;		/* NULL: there is no journal */
+	struct journal_found found;
 };
 
 /* ---- the tick ------------------------------------------------------------*/
+
+/* A request that killed us twice is not tried again. */
+static void server_refuse(struct server *server, struct session *session,
+			  const struct message *message)
+{
+	const unsigned char *bytes = (const unsigned char *)message->payload;
+	char hex[3 * 64 + 1] = "";
+
+	for (size_t i = 0; i < message->hdr.len && i < 64; i++)
+		sprintf(hex + 3 * i, " %02x", bytes[i]);
+	log_error("%s of domain %u has killed the daemon twice and is refused;"
+		  " tx_id %u, %u bytes:%s", op_name(message->hdr.type),
+		  session->who.domid, message->hdr.tx_id, message->hdr.len,
+		  hex);
+	op_refuse(&server->world, server->scratch, session, message, EIO);
+}
+
+static void server_execute(struct server *server, struct session *session,
+			   const struct message *message)
+{
+	size_t size = sizeof(message->hdr) + message->hdr.len;
+
+	if (server->recorder &&
+	    !recorder_executes(server->recorder, session, size)) {
+		server_refuse(server, session, message);
+		return;
+	}
+	op_execute(&server->world, server->scratch, session, message);
+	if (server->recorder)
+		recorder_executed(server->recorder);
+}
 
 /* One request of one session. */
 static void server_serve(struct server *server, struct session *session)
@@ -53,7 +101,7 @@ static void server_serve(struct server *server, struct session *session)
 	session_set_dirty(session);	/* also what was only read is settled */
 	if (conn_next(session->conn, &message))
 		return;		/* it will say when there is more */
-	op_execute(&server->world, server->scratch, session, &message);
+	server_execute(server, session, &message);
 	session_set_ready(session);
 }
 
@@ -92,6 +140,8 @@ static void server_gate(struct server *server)
 {
 	struct session *session;
 
+	if (server->recorder)
+		recorder_commit(server->recorder);
 	while ((session = list_first(&server->sessions.dirty, struct session,
 				     in_dirty))) {
 		list_del(&session->in_dirty);
@@ -137,6 +187,11 @@ static bool server_tick(void *arg)
 	txns_trim(server->store, server->sessions.now);
 	more = store_reap(server->store, TICK_REAP);
 	more |= op_work(&server->world);
+	if (server->recorder) {
+		more |= recorder_work(server->recorder, server->sessions.now);
+		if (recorder_waits(server->recorder))
+			server_arm_housekeeping(server);
+	}
 	trace_flush(server->trace);
 	return more || !list_empty(&server->sessions.ready) ||
 	       !list_empty(&server->sessions.dirty);
@@ -193,16 +248,23 @@ static void server_hangup(void *arg)
 			  strerror(-err));
 }
 
-static void server_accepted(void *arg, struct transport *transport)
+/* Who a client on the socket is. */
+static struct who server_client(const struct server *server)
 {
-	struct server *server = arg;
 	const struct domains_options *options = &server->options->domains;
-	struct who who = {
+
+	return (struct who){
 		.domid = options->self,
 		.target = DOMID_INVALID,
 		.privileged = true,
 		.features = options->features,
 	};
+}
+
+static void server_accepted(void *arg, struct transport *transport)
+{
+	struct server *server = arg;
+	const struct who who = server_client(server);
 	struct session *session;
 
 	server->metrics.accepted++;
@@ -253,27 +315,45 @@ static int server_start_trace(struct server *server)
 	return err;
 }
 
-static int server_start_port(struct server *server)
+static int server_try_port(struct server *server, int fd)
 {
 	const struct server_options *options = server->options;
 	int err = -ENODEV;
 
-	if (options->port == SERVER_PORT_NONE)
-		return 0;
 #ifdef HAVE_XEN
 	if (options->port != SERVER_PORT_VMM) {
-		err = xenport_xen_new(server, server->loop, -1, &server->port);
+		err = xenport_xen_new(server, server->loop, fd, &server->port);
 		if (!err)
 			return 0;
 	}
 #endif
 	if (options->port == SERVER_PORT_XEN)
 		return server_say(err, "cannot talk to Xen", NULL);
-	err = xenport_vmm_new(server, server->loop, options->vmm_socket, -1,
+	err = xenport_vmm_new(server, server->loop, options->vmm_socket, fd,
 			      &server->port);
 	return err ? server_say(err, "cannot serve VMMs at",
 				options->vmm_socket) :
 		     0;
+}
+
+/* A predecessor's event channels, or else new ones. */
+static int server_start_port(struct server *server, struct legacy *legacy)
+{
+	int err = -ENODEV;
+
+	if (server->options->port == SERVER_PORT_NONE)
+		return 0;
+	if (legacy->inherited && legacy->image && legacy->image->port >= 0)
+		err = server_try_port(server, legacy->image->port);
+	if (err) {
+		legacy->bound = false;
+		err = server_try_port(server, -1);
+	} else {
+		legacy->bound = true;
+	}
+	if (!err)
+		domains_set_port(server->domains, server->port);
+	return err;
 }
 
 static int server_start_store(struct server *server)
@@ -295,7 +375,7 @@ static int server_start_store(struct server *server)
 	server->sessions.dropped = server_dropped;
 	server->sessions.arg = server;
 	err = domains_new(server, &server->sessions, server->ledgers,
-			  server->port, server->trace, &options->domains,
+			  NULL, server->trace, &options->domains,
 			  &server->domains);
 	if (!err)
 		err = store_new(server, server->ledgers, options->domains.priv,
@@ -343,7 +423,7 @@ static int server_start_events(struct server *server)
 	return err;
 }
 
-static int server_start_listening(struct server *server)
+static int server_listen(struct server *server)
 {
 	const char *path = server->options->socket;
 	int err;
@@ -359,27 +439,201 @@ static int server_start_listening(struct server *server)
 	return err ? server_say(err, "cannot listen at", path) : 0;
 }
 
-/* The listener comes first: a second daemon must not touch anything else. */
-static int server_start(struct server *server)
+/* ---- after a predecessor -------------------------------------------------*/
+
+static bool legacy_has(const struct legacy *legacy, int fd)
+{
+	for (size_t i = 0; i < legacy->n; i++)
+		if (legacy->fds[i] == fd)
+			return true;
+	return false;
+}
+
+/* Nodes to a tree beside the store, everything else to the image. Who cannot
+ * have a journal goes without. */
+static int server_recall(struct server *server, struct keeper_link *link,
+			 struct legacy *legacy)
+{
+	const struct server_options *options = server->options;
+	const bool hopeless = keeper_failures(link) >= HOPELESS;
+	const struct recorder_options recorder = {
+		.dir = options->journal,
+		.fresh = hopeless ||
+			 (options->fresh && keeper_starts(link) == 1),
+		.keep = hopeless,
+	};
+	int err;
+
+	legacy->nodes.store = server->store;
+	if (!options->journal)
+		return 0;
+	err = recorder_new(server, &recorder, &server->recorder);
+	if (err) {
+		log_error("cannot keep a journal in %s: %s; a crash would "
+			  "lose everything", options->journal, strerror(-err));
+		return 0;
+	}
+	err = image_new(server, &revival_nodes, &legacy->nodes,
+			&legacy->image);
+	if (!err)
+		err = recorder_read(server->recorder, &revival_nodes,
+				    &legacy->nodes, legacy->image,
+				    &legacy->found);
+	if (!err)
+		err = revive_store(&legacy->nodes, legacy->image->generation);
+	return err;
+}
+
+static int server_adopt_listener(struct server *server,
+				 const struct legacy *legacy)
+{
+	const struct image *image = legacy->image;
+
+	if (server->listener)
+		return 0;
+	if (image && legacy_has(legacy, image->listener))
+		return sock_adopt_listener(server, server->loop,
+					   image->listener, server_accepted,
+					   server, &server->listener);
+	return server_listen(server);
+}
+
+static int server_revive(struct server *server, const struct legacy *legacy)
+{
+	const struct revive_options options = {
+		.sessions = &server->sessions,
+		.domains = server->domains,
+		.loop = server->loop,
+		.clients = server,
+		.who = server_client(server),
+		.inherited = legacy->inherited,
+		.bound = legacy->bound,
+		.found = &legacy->found,
+	};
+	const struct image *image = legacy->image;
+
+	if (!image)
+		return 0;
+	if (image->has_limits && legacy->inherited)
+		*domains_limits(server->domains) = image->limits;
+	return revive_sessions(&options, image);
+}
+
+static void server_start_recorder(struct server *server,
+				  const struct legacy *legacy)
+{
+	const struct journal_found *found = &legacy->found;
+	struct rec_descriptor descriptors[2] = {
+		{ REC_LISTENER, sock_listener_fd(server->listener) },
+		{ REC_PORT, -1 },
+	};
+
+	if (!server->recorder)
+		return;
+	if (server->port)
+		server->port->ops->descriptors(server->port,
+					       &descriptors[1].fd, 1);
+	recorder_start(server->recorder, &server->sessions, server->domains,
+		       server->store, descriptors, 2,
+		       !found->segments || found->damaged || found->stale);
+	if (found->segments)
+		log_info("went on from the journal: %zu connections",
+			 server->sessions.count);
+}
+
+static int *server_descriptors(struct server *server, size_t *n)
+{
+	size_t of_port = server->port ? server->port->ops->descriptors(
+						server->port, NULL, 0) :
+					0;
+	int *fds = talloc_array(server, int, of_port + server->sessions.count +
+					     1);
+	struct session *session;
+
+	if (!fds)
+		return NULL;
+	*n = 0;
+	fds[(*n)++] = sock_listener_fd(server->listener);
+	if (of_port)
+		*n += server->port->ops->descriptors(server->port, fds + *n,
+						     of_port);
+	list_for_each(session, &server->sessions.all, in_all)
+	{
+		const struct transport *transport =
+			conn_transport(session->conn);
+
+		fds[*n] = transport->ops->fd(transport);
+		*n += fds[*n] >= 0;
+	}
+	return fds;
+}
+
+static int by_number(const void *a, const void *b)
+{
+	return *(const int *)a - *(const int *)b;
+}
+
+/* Of what a predecessor had open only what has an owner again stays; its epoll
+ * descriptor, database and mappings would haunt us. */
+static void server_close_rest(struct server *server,
+			      const struct legacy *legacy)
+{
+	size_t n, i;
+	int *keep = server_descriptors(server, &n);
+
+	if (!keep)
+		return;
+	qsort(keep, n, sizeof(*keep), by_number);
+	for (i = 0; i < legacy->n; i++)
+		if (!bsearch(&legacy->fds[i], keep, n, sizeof(*keep),
+			     by_number))
+			close(legacy->fds[i]);
+	talloc_free(keep);
+}
+
+/* ---- start, in order -----------------------------------------------------*/
+
+static int server_start_loop(struct server *server)
+{
+	int err = loop_new(server, &server->loop);
+
+	if (!err)
+		err = server_start_events(server);
+	return err ? server_say(err, "cannot start", NULL) : 0;
+}
+
+/* The listener comes first, if there is none: a second daemon must not touch
+ * anything else. */
+static int server_start(struct server *server, struct keeper_link *link,
+			struct legacy *legacy)
 {
 	int err;
 
-	err = loop_new(server, &server->loop);
-	if (!err)
-		err = server_start_events(server);
-	if (err)
-		return server_say(err, "cannot start", NULL);
-	err = server_start_listening(server);
+	err = server_start_loop(server);
+	if (!err && !legacy->inherited)
+		err = server_listen(server);
 	if (!err)
 		err = server_start_trace(server);
-	if (!err)
-		err = server_start_port(server);
 	if (err)
 		return err;
 	err = server_start_store(server);
+	if (!err)
+		err = server_recall(server, link, legacy);
 	if (err)
 		return server_say(err, "cannot start", NULL);
+	err = server_adopt_listener(server, legacy);
+	if (!err)
+		err = server_start_port(server, legacy);
+	if (err)
+		return err;
+	err = server_revive(server, legacy);
+	if (err)
+		return server_say(err, "cannot go on", NULL);
 	domains_start(server->domains);
+	server_start_recorder(server, legacy);
+	server_close_rest(server, legacy);
+	if (legacy->found.segments)
+		domains_check(server->domains);
 	return 0;
 }
 
@@ -391,6 +645,8 @@ static int server_free(struct server *server)
 {
 	struct session *session;
 
+	if (server->recorder)
+		recorder_stop(server->recorder);
 	TALLOC_FREE(server->domains);
 	while ((session = list_first(&server->sessions.all, struct session,
 				     in_all)))
@@ -407,6 +663,7 @@ static int server_free(struct server *server)
 int server_run(const struct server_options *options, struct keeper_link *link)
 {
 	scoped_talloc struct server *server = talloc_zero(NULL, struct server);
+	struct legacy legacy = { 0 };
 	int err;
 
 	if (!server)
@@ -417,9 +674,13 @@ int server_run(const struct server_options *options, struct keeper_link *link)
 	server->scratch = talloc_zero(server, struct request);
 	if (!server->scratch)
 		return 1;
-	if (keeper_starts(link) > 1)
+	legacy.inherited = keeper_starts(link) > 1;
+	if (legacy.inherited && !options->journal)
 		keeper_close_others(link, NULL, 0);
-	err = server_start(server);
+	else if (legacy.inherited)
+		keeper_inherited(link, &legacy.fds, &legacy.n);
+	err = server_start(server, link, &legacy);
+	free(legacy.fds);
 	if (err)
 		return 1;
 	keeper_ready(link);

@@ -32,6 +32,8 @@ struct server_options {
 	struct domains_options domains;
 	uint32_t event_timeout;		/* seconds, 0: never */
 	uint32_t scan_interval;		/* seconds between ring scans, 0: off */
+	const char *journal;		/* directory; NULL: none */
+	bool fresh;			/* forget what the journal holds */
 	const char *trace_file;		/* NULL: none */
 	const char *const *trace_switches;	/* "+io", NULL-terminated */
 	/* Called once when clients are served. */

@@ -33,6 +33,14 @@ void sessions_init(struct sessions *sessions, struct watch_index *index,
 	list_init(&sessions->listings);
 }
 
+#define TAP(session, name, ...)                                                \
+	do {                                                                   \
+		struct sessions *all_ = (session)->sessions;                   \
+		if (all_->tap)                                                 \
+			all_->tap->name(all_->tap_arg, session,                \
+					##__VA_ARGS__);                        \
+	} while (0)
+
 void session_set_ready(struct session *session)
 {
 	if (list_empty(&session->in_ready) && !session->lost)
@@ -57,13 +65,15 @@ static void session_dirty(void *arg, struct conn *conn)
 	session_set_dirty(arg);
 }
 
+static void session_drop(struct session *session, bool watches);
+
 static void session_lost(void *arg, struct conn *conn, const char *why)
 {
 	struct session *session = arg;
 
 	(void)conn;
 	if (session->ring)	/* stays, ignored, until its domain dies */
-		session_reset(session, true);
+		session_drop(session, true);
 	else
 		session_bury(session, why);
 }
@@ -221,11 +231,12 @@ int session_new(TALLOC_CTX *ctx, struct sessions *sessions,
 	sessions->rings += session->ring;
 	talloc_set_destructor(session, session_free);
 	session_set_ready(session);
+	TAP(session, opened);
 	*out = TAKE(session);
 	return 0;
 }
 
-void session_reset(struct session *session, bool watches)
+static void session_drop(struct session *session, bool watches)
 {
 	if (session->sessions->dropped)
 		session->sessions->dropped(session->sessions->arg, session);
@@ -234,8 +245,38 @@ void session_reset(struct session *session, bool watches)
 	contender_leave(&session->contender);
 	contender_done(&session->contender);
 	if (watches)
-		watcher_free_watches(&session->watcher);
+		session_unwatch_all(session);
+}
+
+void session_reset(struct session *session, bool watches)
+{
+	session_drop(session, watches);
+	session->told_in = 0;
 	conn_reset(session->conn);
+}
+
+int session_watch(struct session *session, const char *path, size_t relative,
+		  const char *token, int depth, struct watch **out)
+{
+	int err = watch_add(session, session->sessions->index,
+			    &session->watcher, session->ledger, path, relative,
+			    token, depth, out);
+
+	if (!err)
+		TAP(session, watch_added, *out);
+	return err;
+}
+
+void session_unwatch(struct session *session, struct watch *watch)
+{
+	TAP(session, watch_removed, watch);
+	talloc_free(watch);
+}
+
+void session_unwatch_all(struct session *session)
+{
+	TAP(session, watches_removed);
+	watcher_free_watches(&session->watcher);
 }
 
 void session_bury(struct session *session, const char *why)
@@ -286,7 +327,9 @@ static uint32_t session_txn_next_id(const struct session *session)
 	return id;
 }
 
-int session_txn_begin(struct session *session, uint32_t *id)
+/* With the given id, or with the next one if that is 0. */
+static int session_txn_new(struct session *session, uint32_t id,
+			   struct session_txn **out)
 {
 	scoped_talloc struct session_txn *entry =
 		talloc_zero(session, struct session_txn);
@@ -302,14 +345,39 @@ int session_txn_begin(struct session *session, uint32_t *id)
 	if (err)
 		return err;
 	entry->session = session;
-	entry->id = session->last_txn = session_txn_next_id(session);
+	entry->id = session->last_txn =
+		id ? id : session_txn_next_id(session);
 	hash_add(session->txn_ids, &entry->by_id, entry->id);
 	list_add_tail(&session->txns, &entry->in_session);
 	session->ntxns++;
 	talloc_set_destructor(entry, session_txn_unlink);
-	*id = entry->id;
-	(void)TAKE(entry);
+	*out = TAKE(entry);
 	return 0;
+}
+
+int session_txn_begin(struct session *session, uint32_t *id)
+{
+	struct session_txn *entry;
+	int err = session_txn_new(session, 0, &entry);
+
+	if (err)
+		return err;
+	*id = entry->id;
+	TAP(session, txn_begun, *id);
+	return 0;
+}
+
+int session_txn_lost(struct session *session, uint32_t id)
+{
+	struct session_txn *entry;
+	int err;
+
+	if (!id || session_txn_entry(session, id))
+		return 0;
+	err = session_txn_new(session, id, &entry);
+	if (!err)
+		txn_lose(entry->txn);
+	return err;
 }
 
 int session_txn_find(struct session *session, uint32_t id, struct txn **out)
@@ -328,6 +396,7 @@ static void session_txn_free(struct session_txn *entry)
 
 	if (session->listing.txn == entry->txn)
 		session_list_end(session);
+	TAP(session, txn_ended, entry->id);
 	talloc_free(entry);
 }
 

@@ -23,6 +23,20 @@
 
 struct session;
 
+/* What somebody who writes a journal hears, beside struct conn_tap. */
+struct session_tap {
+	void (*opened)(void *arg, struct session *session);
+	/* Everything of it goes, its descriptor last. */
+	void (*closing)(void *arg, struct session *session);
+	void (*txn_begun)(void *arg, struct session *session, uint32_t id);
+	void (*txn_ended)(void *arg, struct session *session, uint32_t id);
+	void (*watch_added)(void *arg, struct session *session,
+			    const struct watch *watch);
+	void (*watch_removed)(void *arg, struct session *session,
+			      const struct watch *watch);
+	void (*watches_removed)(void *arg, struct session *session);
+};
+
 /* All sessions, and what they share. */
 struct sessions {
 	struct store *store;
@@ -44,6 +58,8 @@ struct sessions {
 	 * and watches are freed. */
 	void (*dropped)(void *arg, struct session *session);
 	void *arg;
+	const struct session_tap *tap;	/* NULL: nobody listens */
+	void *tap_arg;
 };
 
 /*
@@ -76,6 +92,7 @@ struct session {
 	struct listing listing;
 	const char *lost;	/* why the peer is gone; NULL: it is not */
 	bool ring;
+	uint64_t told_in;	/* the journal knows what is executed to here */
 };
 
 void sessions_init(struct sessions *sessions, struct watch_index *index,
@@ -96,6 +113,15 @@ void session_reset(struct session *session, bool watches);
 void session_bury(struct session *session, const char *why);
 /* Frees what was buried. Not while a session is being served. */
 void sessions_bury(struct sessions *sessions);
+
+/* Watches; errors as those of watch_add(). */
+int session_watch(struct session *session, const char *path, size_t relative,
+		  const char *token, int depth, struct watch **out);
+void session_unwatch(struct session *session, struct watch *watch);
+void session_unwatch_all(struct session *session);
+
+/* A transaction of that id of a predecessor, which can only end in EAGAIN. */
+int session_txn_lost(struct session *session, uint32_t id);
 
 /* Transactions by id. ENOENT: none of that id; ENOSPC: quota; -ENOMEM. */
 int session_txn_begin(struct session *session, uint32_t *id);

@@ -125,13 +125,10 @@ static uint64_t clock_ns(void)
 	return ts.tv_sec * 1000000000ull + ts.tv_nsec;
 }
 
-void op_execute(struct op_world *world, struct request *req,
-		struct session *session, const struct message *message)
+static void request_init(struct request *req, struct op_world *world,
+			 struct session *session,
+			 const struct message *message)
 {
-	struct flight *flight = conn_flight(session->conn);
-	uint64_t start = clock_ns();
-	int err;
-
 	req->world = world;
 	req->session = session;
 	req->hdr = message->hdr;
@@ -147,7 +144,26 @@ void op_execute(struct op_world *world, struct request *req,
 	if (trace_on(world->trace, TRACE_IO))
 		trace_io(world->trace, "IN", session->conn, session->who.domid,
 			 op_name(req->type), req->payload, req->hdr.len);
+}
 
+void op_refuse(struct op_world *world, struct request *req,
+	       struct session *session, const struct message *message, int err)
+{
+	struct flight *flight = conn_flight(session->conn);
+
+	request_init(req, world, session, message);
+	request_answer(req, err, flight);
+	flight_unref(flight);
+}
+
+void op_execute(struct op_world *world, struct request *req,
+		struct session *session, const struct message *message)
+{
+	struct flight *flight = conn_flight(session->conn);
+	uint64_t start = clock_ns();
+	int err;
+
+	request_init(req, world, session, message);
 	world->sessions->cause = flight;
 	err = request_run(req);
 	world->sessions->cause = NULL;

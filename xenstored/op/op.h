@@ -98,6 +98,11 @@ struct op_world {
 void op_execute(struct op_world *world, struct request *scratch,
 		struct session *session, const struct message *message);
 
+/* Answers a request with an error, without looking at it. */
+void op_refuse(struct op_world *world, struct request *scratch,
+	       struct session *session, const struct message *message,
+	       int err);
+
 /* Goes on with long work between ticks. True: there is more. */
 bool op_work(struct op_world *world);
 /* The session was reset or has gone: nobody waits any more. */

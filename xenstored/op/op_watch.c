@@ -24,10 +24,9 @@ int op_watch(struct request *req)
 	}
 	err = args_parse_path(req, arg[0], true);
 	if (!err)
-		err = watch_add(session, req->world->index, &session->watcher,
-				session->ledger, req->path.text,
-				req->path.relative, arg[1], depth,
-				&req->announce);
+		err = session_watch(session, req->path.text,
+				    req->path.relative, arg[1], depth,
+				    &req->announce);
 	if (err)
 		return err;
 	trace_line(req->world->trace, TRACE_OBJ, "CREATE watch %p",
@@ -52,7 +51,7 @@ int op_unwatch(struct request *req)
 		return ENOENT;
 	trace_line(req->world->trace, TRACE_OBJ, "DESTROY watch %p",
 		   (void *)watch);
-	talloc_free(watch);
+	session_unwatch(req->session, watch);
 	return reply_ok(req);
 }
 
@@ -61,6 +60,6 @@ int op_reset_watches(struct request *req)
 {
 	req->view.txn = NULL;
 	session_txns_end(req->session);
-	watcher_free_watches(&req->session->watcher);
+	session_unwatch_all(req->session);
 	return reply_ok(req);
 }

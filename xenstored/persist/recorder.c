@@ -1,0 +1,686 @@
+/* SPDX-License-Identifier: MIT */
+#include "persist/recorder.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/scoped.h"
+#include "io/ring.h"
+#include "persist/checkpoint.h"
+#include "store/tree.h"
+
+/* Work on the checkpoint in one tick: so much, and more when much was added to
+ * the journal, which the checkpoint has to keep up with. */
+#define WORK 128
+#define BYTES_PER_WORK 4
+#define FILE_BYTES (1u << 20)	/* after which the next file is begun */
+#define ACCOUNTS 4		/* ... or this many times its account */
+#define RETRY_MS 1000
+#define PEOPLE_MS 10000		/* between updates of what people read */
+#define PEOPLE_SMALL 65536	/* ... if that is more than a little */
+
+struct recorder {
+	struct journal *journal;
+	struct checkpoint *checkpoint;
+	struct sessions *sessions;
+	struct domains *domains;
+	struct store *store;
+	struct rec_descriptor descriptors[4];
+	size_t n_descriptors;
+	uint64_t generation;		/* told last */
+	struct limits limits;		/* told last */
+	uint64_t suspect, suspect_pos;	/* what was executed at the death */
+	uint32_t suspect_tries;
+	bool broken;
+	uint64_t retry_at, people_at;
+	size_t worked;			/* bytes of the file at the last work */
+	uint64_t checkpoints, failures;
+};
+
+static void say(const char *text)
+{
+	log_warn("%s", text);
+}
+
+static struct records *to(struct recorder *r)
+{
+	return journal_records(r->journal);
+}
+
+/* ---- nodes --------------------------------------------------------------- */
+
+static void tell_node(struct records *out, const char *path, unsigned int what,
+		      const struct node *node)
+{
+	struct rec_node rec = {
+		.what = what,
+		.path = path,
+		.generation = node_generation(node),
+		.value = node_value(node),
+	};
+
+	rec.perms = perms_list(node_perms(node), &rec.n_perms);
+	record_node(out, &rec);
+}
+
+static void changed(void *arg, const struct changeset *set)
+{
+	struct recorder *r = arg;
+	const struct change *change;
+	size_t i;
+
+	if (!r->sessions)
+		return;
+	for (i = 0; i < changeset_count(set); i++) {
+		change = changeset_get(set, i);
+		switch (change->kind) {
+		case CHANGE_CREATE:
+			tell_node(to(r), change->path,
+				  REC_CREATE | REC_VALUE | REC_PERMS,
+				  change->after);
+			break;
+		case CHANGE_VALUE:
+			tell_node(to(r), change->path, REC_VALUE,
+				  change->after);
+			break;
+		case CHANGE_PERMS:
+			tell_node(to(r), change->path, REC_PERMS,
+				  change->after);
+			break;
+		case CHANGE_REMOVE:
+			record_node_remove(to(r), &(struct rec_node_remove){
+				change->path, changeset_generation(set) });
+			break;
+		}
+	}
+}
+
+/* ---- domains ------------------------------------------------------------- */
+
+static void tell_domain(struct records *out, const struct domain *domain)
+{
+	const struct ledger *ledger = domain_ledger(domain);
+	const struct session *session = domain_session(domain);
+	struct rec_domain rec = {
+		.domid = domain_domid(domain),
+		.target = domain_target(domain),
+		.introduced = domain_introduced(domain),
+		.shutdown = domain_shutdown_seen(domain),
+		.features = domain_features(domain),
+		.unique_id = domain_unique_id(domain),
+		.born = domain_born(domain),
+	};
+	int i;
+
+	if (session) {
+		const struct transport *ring = conn_transport(session->conn);
+
+		rec.remote = ring_remote_port(ring);
+		rec.local = ring_local_port(ring);
+	}
+	for (i = 0; i < QUOTA_COUNT; i++) {
+		rec.limits.hard[i] = ledger_limit(ledger, i);
+		rec.limits.soft[i] = ledger_soft(ledger, i);
+	}
+	record_domain(out, &rec);
+}
+
+static void on_domain(void *arg, const struct domain *domain)
+{
+	tell_domain(to(arg), domain);
+}
+
+static void on_purged(void *arg, uint16_t domid)
+{
+	record_purge(to(arg), &(struct rec_domid){ domid });
+}
+
+static void on_domain_gone(void *arg, uint16_t domid)
+{
+	record_domain_gone(to(arg), &(struct rec_domid){ domid });
+}
+
+static const struct domains_tap domains_tap = {
+	.changed = on_domain,
+	.purged = on_purged,
+	.gone = on_domain_gone,
+};
+
+/* ---- sessions ------------------------------------------------------------ */
+
+static void tell_session(struct records *out, const struct session *session,
+			 uint64_t sent_of_first)
+{
+	const struct transport *transport = conn_transport(session->conn);
+
+	record_conn(out, &(struct rec_conn){
+		.conn = session->sequence,
+		.fd = transport->ops->fd(transport),
+		.domid = session->who.domid,
+		.ignored = conn_ignored(session->conn),
+		.in = conn_in(session->conn),
+		.out = conn_out(session->conn) - sent_of_first,
+		.last_txn = session->last_txn,
+	});
+}
+
+static void tell_watch(struct records *out, const struct session *session,
+		       const struct watch *watch,
+		       void (*record)(struct records *, const struct rec_watch *))
+{
+	record(out, &(struct rec_watch){
+		.conn = session->sequence,
+		.path = watch_path(watch),
+		.token = watch_token(watch),
+		.relative = watch_relative(watch),
+		.depth = watch_depth(watch),
+	});
+}
+
+static void on_opened(void *arg, struct session *session)
+{
+	struct recorder *r = arg;
+
+	tell_session(to(r), session, 0);
+	journal_happened(r->journal);
+}
+
+static void on_closing(void *arg, struct session *session)
+{
+	struct recorder *r = arg;
+
+	record_conn_gone(to(r), &(struct rec_of_conn){ session->sequence });
+	journal_happened(r->journal);
+}
+
+static void on_txn_begun(void *arg, struct session *session, uint32_t id)
+{
+	record_txn(to(arg), &(struct rec_txn){ session->sequence, id });
+}
+
+static void on_txn_ended(void *arg, struct session *session, uint32_t id)
+{
+	record_txn_end(to(arg), &(struct rec_txn){ session->sequence, id });
+}
+
+static void on_watch(void *arg, struct session *session,
+		     const struct watch *watch)
+{
+	tell_watch(to(arg), session, watch, record_watch);
+}
+
+static void on_unwatch(void *arg, struct session *session,
+		       const struct watch *watch)
+{
+	tell_watch(to(arg), session, watch, record_unwatch);
+}
+
+static void on_unwatch_all(void *arg, struct session *session)
+{
+	record_unwatch_all(to(arg), &(struct rec_of_conn){ session->sequence });
+}
+
+static const struct session_tap session_tap = {
+	.opened = on_opened,
+	.closing = on_closing,
+	.txn_begun = on_txn_begun,
+	.txn_ended = on_txn_ended,
+	.watch_added = on_watch,
+	.watch_removed = on_unwatch,
+	.watches_removed = on_unwatch_all,
+};
+
+/* ---- connections --------------------------------------------------------- */
+
+/* The taps of connections have the session as their only argument. */
+static struct recorder *of(const struct session *session)
+{
+	return session->sessions->tap_arg;
+}
+
+static void on_call(void *owner, enum conn_call call)
+{
+	const struct session *session = owner;
+	static const enum journal_call calls[] = {
+		[CONN_NO_CALL] = JOURNAL_NO_CALL,
+		[CONN_RECV] = JOURNAL_RECV,
+		[CONN_SEND] = JOURNAL_SEND,
+	};
+
+	journal_call(of(session)->journal, calls[call], session->sequence);
+}
+
+static void on_received(void *owner, uint64_t pos, struct blob data)
+{
+	const struct session *session = owner;
+	struct recorder *r = of(session);
+
+	record_input(to(r), &(struct rec_input){ session->sequence, pos,
+						 data });
+	journal_happened(r->journal);
+}
+
+static void on_sent(void *owner, uint64_t pos)
+{
+	const struct session *session = owner;
+	struct recorder *r = of(session);
+
+	record_sent(to(r), &(struct rec_count){ session->sequence, pos });
+	journal_happened(r->journal);
+}
+
+static void on_dropped(void *owner, size_t place)
+{
+	const struct session *session = owner;
+
+	record_dropped(to(of(session)), &(struct rec_count){ session->sequence,
+							     place });
+}
+
+static void on_reset(void *owner)
+{
+	const struct session *session = owner;
+
+	record_reset(to(of(session)),
+		     &(struct rec_of_conn){ session->sequence });
+}
+
+static void on_ignored(void *owner, uint32_t error)
+{
+	const struct session *session = owner;
+
+	record_ignore(to(of(session)), &(struct rec_count){ session->sequence,
+							    error });
+}
+
+static const struct conn_tap conn_tap = {
+	.call = on_call,
+	.received = on_received,
+	.sent = on_sent,
+	.dropped = on_dropped,
+	.reset = on_reset,
+	.ignored = on_ignored,
+};
+
+static void tell_queued(void *arg, struct blob message)
+{
+	const struct session *session = arg;
+
+	record_output(to(of(session)), &(struct rec_output){
+		session->sequence, message, { NULL, 0 } });
+}
+
+static void tell_progress(struct recorder *r, struct session *session)
+{
+	uint64_t in = conn_in(session->conn);
+
+	if (in != session->told_in)
+		record_executed(to(r), &(struct rec_count){ session->sequence,
+							    in });
+	session->told_in = in;
+	conn_each_new(session->conn, tell_queued, session);
+}
+
+/* ---- the account --------------------------------------------------------- */
+
+struct telling {
+	struct records *out;
+	const struct session *session;
+};
+
+static void tell_output(void *arg, struct blob message, size_t sent)
+{
+	const struct telling *t = arg;
+
+	(void)sent;
+	record_output(t->out, &(struct rec_output){
+		t->session->sequence, message, { NULL, 0 } });
+}
+
+static void told_already(void *arg, struct blob message)
+{
+	(void)arg;
+	(void)message;
+}
+
+static void add_sent(void *arg, struct blob message, size_t sent)
+{
+	(void)message;
+	*(uint64_t *)arg += sent;
+}
+
+static void tell_txn(void *arg, uint32_t id, struct txn *txn)
+{
+	const struct telling *t = arg;
+
+	(void)txn;
+	record_txn(t->out, &(struct rec_txn){ t->session->sequence, id });
+}
+
+static void tell_whole_session(struct telling *t, struct session *session)
+{
+	const void *pending;
+	const struct watch *watch = NULL;
+	struct blob in;
+	uint64_t sent = 0;
+
+	t->session = session;
+	conn_each_queued(session->conn, add_sent, &sent);
+	tell_session(t->out, session, sent);
+	session->told_in = conn_in(session->conn);
+	while ((watch = watch_next(&session->watcher, (struct watch *)watch)))
+		tell_watch(t->out, session, watch, record_watch);
+	session_txns_each(session, tell_txn, t);
+	in.len = conn_partial(session->conn, &pending);
+	in.data = pending;
+	if (in.len)
+		record_input(t->out, &(struct rec_input){
+			session->sequence, session->told_in, in });
+	conn_each_queued(session->conn, tell_output, t);
+	conn_each_new(session->conn, told_already, NULL);
+	if (sent)
+		record_sent(t->out, &(struct rec_count){
+			session->sequence, conn_out(session->conn) });
+}
+
+static int tell_tree(struct records *out, struct node *root, unsigned int what,
+		     bool inner_only)
+{
+	struct tree_walk *walk;
+	struct node *node;
+	const char *path;
+	int err;
+
+	err = tree_walk_new(NULL, root, "", &walk);
+	if (err)
+		return err;
+	while (!(err = tree_walk_next(walk, &node, &path)))
+		if (*path && (!inner_only || node_kids(node)))
+			tell_node(out, path, what, node);
+	talloc_free(walk);
+	return err == ENOENT ? 0 : err;
+}
+
+static void account(void *arg, struct records *out, bool all)
+{
+	struct recorder *r = arg;
+	struct telling t = { .out = out };
+	const struct domain *domain = NULL;
+	struct session *session;
+	int err = 0;
+	size_t i;
+
+	r->generation = store_generation(r->store);
+	r->limits = *domains_limits(r->domains);
+	record_generation(out, &(struct rec_generation){ r->generation });
+	record_limits(out, &(struct rec_limits){ r->limits });
+	/* A child gives its parent its generation: theirs come last. */
+	if (all)
+		err = tell_tree(out, store_root(r->store),
+				REC_CREATE | REC_VALUE | REC_PERMS, false);
+	if (all && !err)
+		err = tell_tree(out, store_root(r->store), REC_VALUE, true);
+	if (err)
+		out->err = err;
+	for (i = 0; i < r->n_descriptors; i++)
+		record_descriptor(out, &r->descriptors[i]);
+	while ((domain = domains_next(r->domains, domain)))
+		tell_domain(out, domain);
+	list_for_each(session, &r->sessions->all, in_all)
+		tell_whole_session(&t, session);
+}
+
+/* ---- beginning and end --------------------------------------------------- */
+
+int recorder_new(TALLOC_CTX *ctx, const struct recorder_options *options,
+		 struct recorder **out)
+{
+	scoped_talloc struct recorder *r = talloc_zero(ctx, struct recorder);
+	int err;
+
+	if (!r)
+		return -ENOMEM;
+	err = journal_new(r, options->dir, say, &r->journal);
+	if (!err)
+		err = checkpoint_open(r, options->dir,
+				      journal_boot_id(r->journal), say,
+				      &r->checkpoint);
+	if (err)
+		return err;
+	if (options->fresh) {
+		journal_discard(r->journal, options->keep);
+		err = checkpoint_reset(r->checkpoint);
+		if (err)
+			return err;
+	}
+	*out = TAKE(r);
+	return 0;
+}
+
+int recorder_read(struct recorder *r, const struct record_handlers *nodes,
+		  void *arg, struct image *image, struct journal_found *found)
+{
+	int err = checkpoint_load(r->checkpoint, nodes, arg);
+
+	if (err)
+		log_error("the checkpoint cannot be read: %s", strerror(-err));
+	if (err == -ENOMEM)
+		return err;
+	err = journal_replay(r->journal, checkpoint_epoch(r->checkpoint),
+			     &image_handlers, image, found);
+	r->suspect = found->exec_conn;
+	r->suspect_pos = found->exec_pos;
+	r->suspect_tries = found->exec_tries;
+	return err;
+}
+
+/* The next file. With `all` the one before is not needed, nor what the
+ * checkpoint is about to make of it. */
+static bool begin_file(struct recorder *r, bool all)
+{
+	int err;
+
+	if (all)
+		checkpoint_abort(r->checkpoint);
+	err = journal_begin(r->journal, all, account, r);
+	if (err) {
+		r->failures++;
+		log_error("cannot write the journal: %s; what happens now "
+			  "would not survive a crash", strerror(-err));
+	} else if (r->broken) {
+		log_info("the journal is whole again");
+		r->retry_at = 0;
+	}
+	r->broken = journal_broken(r->journal);
+	return !err;
+}
+
+void recorder_start(struct recorder *r, struct sessions *sessions,
+		    struct domains *domains, struct store *store,
+		    const struct rec_descriptor *descriptors, size_t n,
+		    bool all)
+{
+	r->sessions = sessions;
+	r->domains = domains;
+	r->store = store;
+	memcpy(r->descriptors, descriptors, n * sizeof(*descriptors));
+	r->n_descriptors = n;
+	begin_file(r, all);
+	if (store_add_consumer(store, changed, r))
+		log_error("no memory for the journal");
+	domains_set_tap(domains, &domains_tap, r);
+	sessions->tap = &session_tap;
+	sessions->tap_arg = r;
+	conn_pool_set_tap(sessions->pool, &conn_tap);
+}
+
+void recorder_stop(struct recorder *r)
+{
+	if (!r->sessions)
+		return;
+	journal_commit(r->journal);
+	domains_set_tap(r->domains, NULL, NULL);
+	conn_pool_set_tap(r->sessions->pool, NULL);
+	r->sessions->tap = NULL;
+	r->sessions = NULL;
+}
+
+/* ---- ticks --------------------------------------------------------------- */
+
+bool recorder_executes(struct recorder *r, struct session *session,
+		       size_t size)
+{
+	uint64_t pos = conn_in(session->conn) - size;
+	uint32_t tries = 1;
+
+	if (r->suspect == session->sequence && r->suspect_pos == pos) {
+		tries = r->suspect_tries + 1;
+		r->suspect = 0;
+		if (tries > RECORDER_TRIES)
+			return false;
+	}
+	journal_execute(r->journal, session->sequence, pos, tries);
+	return true;
+}
+
+void recorder_executed(struct recorder *r)
+{
+	journal_execute(r->journal, 0, 0, 0);
+}
+
+static void tell_totals(struct recorder *r)
+{
+	uint64_t generation = store_generation(r->store);
+	const struct limits *limits = domains_limits(r->domains);
+
+	if (generation != r->generation)
+		record_generation(to(r), &(struct rec_generation){
+			generation });
+	r->generation = generation;
+	if (memcmp(limits, &r->limits, sizeof(*limits)))
+		record_limits(to(r), &(struct rec_limits){ *limits });
+	r->limits = *limits;
+}
+
+void recorder_commit(struct recorder *r)
+{
+	struct session *session;
+	int err;
+
+	if (r->broken)
+		return;
+	list_for_each(session, &r->sessions->dirty, in_dirty)
+		tell_progress(r, session);
+	tell_totals(r);
+	err = journal_commit(r->journal);
+	if (!err)
+		return;
+	r->broken = true;
+	r->failures++;
+	r->retry_at = 1;
+	log_error("cannot write the journal: %s; what happens now would not "
+		  "survive a crash", strerror(-err));
+}
+
+/* ---- between ticks ------------------------------------------------------- */
+
+static void checkpoint_failed(struct recorder *r, int err, uint64_t now)
+{
+	r->failures++;
+	r->retry_at = now + RETRY_MS;
+	log_error("cannot write the checkpoint: %s", strerror(-err));
+	/* A file or a database that is damaged does not get better. */
+	if (err != -EUCLEAN && err != -EPROTO)
+		return;
+	if (!begin_file(r, true) || err == -EPROTO)
+		return;
+	err = checkpoint_reset(r->checkpoint);
+	if (err)
+		log_error("cannot begin a new one: %s", strerror(-err));
+}
+
+static bool begin_checkpoint(struct recorder *r, uint64_t now)
+{
+	struct blob records, people = journal_account_records(r->journal);
+	uint64_t epoch;
+	int err;
+
+	if (now < r->retry_at || !journal_oldest(r->journal, &epoch, &records))
+		return false;
+	if (people.len > PEOPLE_SMALL && now < r->people_at)
+		people.len = 0;
+	else
+		r->people_at = now + PEOPLE_MS;
+	err = checkpoint_begin(r->checkpoint, epoch, records, people);
+	if (err)
+		checkpoint_failed(r, err, now);
+	return !err;
+}
+
+static bool work_on_checkpoint(struct recorder *r, uint64_t now)
+{
+	size_t used = journal_used(r->journal);
+	size_t added = used > r->worked ? used - r->worked : 0;
+	int err;
+
+	r->worked = used;
+
+	if (!checkpoint_running(r->checkpoint) && !begin_checkpoint(r, now))
+		return false;
+	err = checkpoint_step(r->checkpoint, WORK + added / BYTES_PER_WORK);
+	if (err == EAGAIN)
+		return true;
+	if (err) {
+		checkpoint_failed(r, err, now);
+		return false;
+	}
+	r->retry_at = 0;
+	r->checkpoints++;
+	journal_drop_oldest(r->journal);
+	return true;
+}
+
+static bool file_is_full(const struct recorder *r)
+{
+	size_t account = journal_account(r->journal);
+	size_t limit = account * ACCOUNTS;
+
+	if (limit < FILE_BYTES)
+		limit = FILE_BYTES;
+	return journal_used(r->journal) - account > limit;
+}
+
+bool recorder_work(struct recorder *r, uint64_t now)
+{
+	struct blob records;
+	uint64_t epoch;
+
+	if (r->broken) {
+		if (now < r->retry_at)
+			return false;
+		r->retry_at = now + RETRY_MS;
+		begin_file(r, true);
+		return false;
+	}
+	/* One after the other: the log grows meanwhile. */
+	if (file_is_full(r) && !journal_oldest(r->journal, &epoch, &records))
+		begin_file(r, false);
+	return work_on_checkpoint(r, now);
+}
+
+bool recorder_waits(const struct recorder *r)
+{
+	return r->retry_at;
+}
+
+void recorder_report(const struct recorder *r, struct recorder_report *out)
+{
+	*out = (struct recorder_report){
+		.broken = r->broken,
+		.epoch = journal_epoch(r->journal),
+		.bytes = journal_bytes(r->journal),
+		.checkpoints = r->checkpoints,
+		.failures = r->failures,
+	};
+}
