@@ -381,13 +381,14 @@ static void ring_readable(struct conn *conn)
 		offset = MASK_XENSTORE_IDX(cons);
 		if (!n)
 			break;
-		was_full |= n == XENSTORE_RING_SIZE;
 		if (n > XENSTORE_RING_SIZE - offset)
 			n = XENSTORE_RING_SIZE - offset;
 		if (priv->in_len + n > IN_SIZE)
 			die("too much input");
 		memcpy(priv->in + priv->in_len, ring->rsp + offset, n);
 		store(&ring->rsp_cons, cons + n);
+		/* It may have become full since, and the daemon asleep. */
+		was_full |= load(&ring->rsp_prod) - cons >= XENSTORE_RING_SIZE;
 		priv->in_len += n;
 		did = true;
 	}

@@ -180,10 +180,11 @@ static bool ring_receive(struct client *client)
 		n = load(&page->rsp_prod) - cons;
 		if (!n || n > XENSTORE_RING_SIZE)
 			break;
-		was_full |= n == XENSTORE_RING_SIZE;
 		for (i = 0; i < n; i++)
 			buf[i] = page->rsp[MASK_XENSTORE_IDX(cons + i)];
 		store(&page->rsp_cons, cons + n);
+		/* It may have become full since, and the daemon asleep. */
+		was_full |= load(&page->rsp_prod) - cons >= XENSTORE_RING_SIZE;
 		in_append(client, buf, n);
 		got = true;
 	}

@@ -80,12 +80,9 @@ peer_can() {
 
 # The configuration of oxenstored; $1: 1 raises the quotas
 peer_ox_config() {
-	local entity=1000 size=2048 watch=100 tx=10 path=1024 scan=1
+	local entity=1000 size=2048 watch=100 tx=10 path=1024
 
-	# It may miss a wake-up; how soon it looks again is for tests, not for
-	# measurements.
-	[ "$1" = 1 ] && entity=1000000 size=8192 watch=100000 tx=1000 \
-		path=3072 scan=20
+	[ "$1" = 1 ] && entity=1000000 size=8192 watch=100000 tx=1000 path=3072
 	cat <<-END
 	pid-file = /run/xenstored/ox.pid
 	persistent = false
@@ -100,7 +97,6 @@ peer_ox_config() {
 	quota-transaction = $tx
 	quota-maxrequests = 100000
 	quota-path-max = $path
-	ring-scan-interval = $scan
 	xenstored-log-file = /run/xenstored/ox.log
 	xenstored-log-level = error
 	xenstored-kva = /proc/xen/xsd_kva

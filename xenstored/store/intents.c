@@ -2,8 +2,10 @@
 #include "store/intents.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "base/scoped.h"
+#include "store/tree.h"
 
 void intents_init(struct intents *intents)
 {
@@ -150,4 +152,23 @@ void intents_add_remove(struct intents *intents, struct intent *intent,
 	}
 	top->cut = true;
 	intents_append(intents, intent);
+}
+
+bool intent_lost_its_parents(const struct intent *intent,
+			     const struct node *root, const struct who *who)
+{
+	const struct touched *at = intent->at;
+	size_t len, at_len = strlen(at->path);
+
+	if (who->privileged || intent->deed == DEED_PERMS ||
+	    intent->deed == DEED_REMOVE)
+		return false;
+	tree_nearest(root, at->path, &len);
+	if (at_len == len)
+		return false;
+	for (at = touched_up(at, &at_len); at_len > len;
+	     at = touched_up(at, &at_len))
+		if (!at->ensured)
+			return true;
+	return false;
 }

@@ -58,4 +58,9 @@ void intents_add_perms(struct intents *intents, struct intent *intent);
 void intents_add_remove(struct intents *intents, struct intent *intent,
 			struct intent *parent);
 
+/* Would the node's ancestors have to be made again in this tree that were there
+ * when its unprivileged maker was judged by them? */
+bool intent_lost_its_parents(const struct intent *intent,
+			     const struct node *root, const struct who *who);
+
 #endif

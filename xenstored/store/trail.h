@@ -109,6 +109,14 @@ bool trail_is_blind(const struct trail *trail);
 /* Records below `top` and itself, parents first: start with NULL. */
 struct touched *trail_next(struct touched *top, struct touched *at);
 
+/* The record above; *len, the length of the path, becomes that of its path. */
+static inline struct touched *touched_up(const struct touched *at, size_t *len)
+{
+	*len -= at->len + 1;
+	*len += !*len;		/* the root is one byte, too */
+	return at->parent;
+}
+
 /* Does the existence of the node follow from our own writes? */
 bool touched_is_known(const struct touched *at);
 /* Is nothing of the base left at this path? */

@@ -6,19 +6,11 @@
 #include <string.h>
 
 #include "base/scoped.h"
-#include "store/access.h"
 #include "store/edit.h"
 #include "store/path.h"
+#include "store/tree.h"
 #include "store/txn_priv.h"
 #include "store/view.h"
-
-/* The record above, and the length of its path. */
-static struct touched *step_up(const struct touched *at, size_t *len)
-{
-	*len -= at->len + 1;
-	*len += !*len;		/* the root is one byte, too */
-	return at->parent;
-}
 
 /* Intents that an unprivileged request earns the transaction: so many may be
  * applied anew for its snapshot to move. */
@@ -27,12 +19,12 @@ static struct touched *step_up(const struct touched *at, size_t *len)
 
 /* ---- pinning ------------------------------------------------------------- */
 
-static bool txn_is_limited(const struct txn *txn)
+bool txn_is_limited(const struct txn *txn)
 {
 	return txn->ledger && !txn->who.privileged;
 }
 
-static struct node *txn_root(const struct txn *txn)
+struct node *txn_root(const struct txn *txn)
 {
 	return txn->mine ? txn->mine : txn->base;
 }
@@ -52,7 +44,7 @@ static void txn_pin(struct txn *txn, struct node *mine)
 	list_add_tail(&store->txns, &txn->in_store);
 }
 
-static void txn_unpin(struct txn *txn)
+void txn_unpin(struct txn *txn)
 {
 	node_unref(txn->base);
 	node_unref(txn->mine);
@@ -92,9 +84,8 @@ static int private_create(struct txn *txn, struct node **root,
 	return err;
 }
 
-/* I1: an intent on a private tree. */
-static int private_apply(struct txn *txn, struct node **root,
-			 const struct intent *intent)
+/* I1 */
+int txn_apply(struct txn *txn, struct node **root, const struct intent *intent)
 {
 	struct nodes *nodes = txn->store->nodes;
 	uint64_t generation = txn->store->generation;
@@ -128,27 +119,6 @@ static int private_apply(struct txn *txn, struct node **root,
 	abort();
 }
 
-/* Would the node's ancestors have to be made again that were there when its
- * unprivileged maker was judged by them? */
-static bool lost_ancestor(const struct node *root, const struct who *who,
-			  const struct intent *intent)
-{
-	const struct touched *at = intent->at;
-	size_t len, at_len = strlen(at->path);
-
-	if (who->privileged || intent->deed == DEED_PERMS ||
-	    intent->deed == DEED_REMOVE)
-		return false;
-	tree_nearest(root, at->path, &len);
-	if (at_len == len)
-		return false;
-	for (at = step_up(at, &at_len); at_len > len;
-	     at = step_up(at, &at_len))
-		if (!at->ensured)
-			return true;
-	return false;
-}
-
 /* T1: the snapshot moves to the live tree, and takes our writes along. */
 int txn_rebase(struct txn *txn)
 {
@@ -163,9 +133,9 @@ int txn_rebase(struct txn *txn)
 	mine = node_ref(txn->store->root);
 	list_for_each(intent, &txn->intents.log, in_log)
 	{
-		err = lost_ancestor(mine, &txn->who, intent) ?
+		err = intent_lost_its_parents(intent, mine, &txn->who) ?
 			      EAGAIN :
-			      private_apply(txn, &mine, intent);
+			      txn_apply(txn, &mine, intent);
 		if (err) {
 			node_unref(mine);
 			return err;
@@ -186,9 +156,8 @@ static bool txn_affords(struct txn *txn)
 	return true;
 }
 
-/* Does what was seen hold in the live tree? */
-static bool txn_holds(struct txn *txn, const struct who *who,
-		      struct touched **differs)
+bool txn_holds(struct txn *txn, const struct who *who,
+	       struct touched **differs)
 {
 	struct store *store = txn->store;
 	bool doubt = txn->purges != store->purges ||
@@ -298,7 +267,7 @@ int txn_pay(struct txn *txn)
 	return 0;
 }
 
-static bool txn_may_touch(const struct txn *txn, size_t more)
+bool txn_may_touch(const struct txn *txn, size_t more)
 {
 	return !txn_is_limited(txn) ||
 	       ledger_fits(txn->ledger, QUOTA_TXN_NODES,
@@ -396,7 +365,7 @@ static void saw_mixed_access(struct txn *txn, enum wish wish)
 		return;
 	while (at_len > len) {
 		missing = at;
-		at = step_up(at, &at_len);
+		at = touched_up(at, &at_len);
 	}
 	if (touched_is_cut(at))
 		return;			/* made anew, by us */
@@ -437,7 +406,7 @@ static void saw_perms(struct txn *txn)
 					base_node(txn, path, len));
 		if (!at->ensured || !at->parent->parent)
 			break;
-		at = step_up(at, &len);
+		at = touched_up(at, &len);
 	}
 }
 
@@ -478,219 +447,6 @@ void txn_saw_owner(struct txn *txn)
 		saw_perms(txn);
 }
 
-/* ---- writing ------------------------------------------------------------- */
-
-/* Applies a new intent to the private tree. */
-static int txn_apply(struct txn *txn, const struct intent *intent)
-{
-	struct node *root = node_ref(txn_root(txn));
-	int err;
-
-	/* ours alone: edited in place */
-	if (txn->mine) {
-		node_unref(root);
-		return private_apply(txn, &txn->mine, intent);
-	}
-	err = private_apply(txn, &root, intent);
-	if (err)
-		node_unref(root);
-	else
-		txn->mine = root;
-	return err;
-}
-
-/* Quota, as far as it is asked before the commit. */
-static int txn_admit_create(struct txn *txn, struct blob value)
-{
-	struct missing missing = { .len = 0 };
-	struct perms *perms;
-	struct node *above;
-	size_t n = 0, len;
-	bool fits;
-	int err;
-
-	above = tree_nearest(txn_root(txn), txn->at->path, &len);
-	err = perms_inherit(txn->store->perms, node_perms(above), &txn->who,
-			    &perms);
-	if (err)
-		return err;
-	fits = create_fits(txn->ledger, txn->at->path, len, above, perms,
-			   value);
-	perms_unref(perms);
-	if (!fits)
-		return ENOSPC;
-	for (missing.len = len; missing_next(txn->at->path, &missing); n++)
-		;
-	/* What the transaction removed counts at its commit only. */
-	if (!txn->removed &&
-	    !store_admits(txn->store,
-			  owners_find(txn->store->owners, txn->who.domid),
-			  txn->ledger, QUOTA_NODES, n))
-		return ENOSPC;
-	return 0;
-}
-
-static bool txn_admits_value(const struct txn *txn, const struct node *node,
-			     struct blob value)
-{
-	return ledger_fits(txn->ledger, QUOTA_NODE_SIZE,
-			   node_quota_size(node) - node_value(node).len +
-				   value.len);
-}
-
-/* The missing nodes above the one that is created get records of their own:
- * they exist from now on. ENOSPC: too many of them. */
-static int txn_ensure_above(struct txn *txn, size_t len)
-{
-	size_t at_len = strlen(txn->at->path);
-	struct touched *at = txn->at;
-	int err;
-
-	for (at = step_up(at, &at_len); at_len > len;
-	     at = step_up(at, &at_len)) {
-		if (!at->path && !txn_may_touch(txn, 1))
-			return ENOSPC;
-		err = trail_name(txn->trail, at);
-		if (err)
-			return err;
-		at->ensured = true;
-	}
-	return 0;
-}
-
-/* To a privileged writer those that are there are as good as those he makes:
- * their absence would not be seen. */
-static void txn_imply_above(struct txn *txn)
-{
-	struct touched *at;
-
-	if (!txn->who.privileged)
-		return;
-	for (at = txn->at->parent; at->parent; at = at->parent)
-		at->ensured = true;
-}
-
-static int txn_create(struct txn *txn, enum deed deed,
-		      struct blob value)
-{
-	struct touched *at = txn->at;
-	struct intent *intent;
-	size_t len;
-	int err;
-
-	err = intent_new(txn, deed, at, value, NULL, &intent);
-	if (err)
-		return err;
-	tree_nearest(txn_root(txn), at->path, &len);
-	if (at->path[len])
-		err = txn_ensure_above(txn, len);
-	if (!err)
-		err = txn_apply(txn, intent);
-	if (err) {
-		talloc_free(intent);
-		return err;
-	}
-	intents_add_create(&txn->intents, intent);
-	at->ensured = true;
-	txn_imply_above(txn);
-	return txn_pay(txn);
-}
-
-int txn_write(struct txn *txn, struct blob value)
-{
-	struct node *node;
-	int err = 0;
-
-	if (txn->dropped)
-		return 0;
-	node = tree_find(txn_root(txn), txn->at->path);
-	if (txn_is_limited(txn)) {
-		if (!node)
-			err = txn_admit_create(txn, value);
-		else if (!txn_admits_value(txn, node, value))
-			err = ENOSPC;
-	}
-	if (err)
-		return err;
-	err = txn_create(txn, DEED_WRITE, value);
-	if (!err)
-		txn->at->written = true;
-	return err;
-}
-
-int txn_mkdir(struct txn *txn)
-{
-	struct blob empty = { NULL, 0 };
-	int err = 0;
-
-	if (txn->dropped)
-		return 0;
-	if (txn_is_limited(txn))
-		err = txn_admit_create(txn, empty);
-	return err ? err : txn_create(txn, DEED_CREATE, empty);
-}
-
-int txn_remove(struct txn *txn)
-{
-	struct blob empty = { NULL, 0 };
-	struct touched *at = txn->at;
-	struct intent *intent, *parent = NULL;
-	int err;
-
-	if (txn->dropped)
-		return 0;
-	err = intent_new(txn, DEED_REMOVE, at, empty, NULL, &intent);
-	if (err)
-		return err;
-	if (at->parent->parent->parent) {	/* not "/", which stays */
-		err = trail_name(txn->trail, at->parent);
-		if (!err)
-			err = intent_new(txn, DEED_CREATE, at->parent, empty,
-					 NULL, &parent);
-	}
-	if (!err)
-		err = txn_apply(txn, intent);
-	if (err) {
-		talloc_free(intent);
-		talloc_free(parent);
-		return err;
-	}
-	if (parent)
-		parent->silent = true;
-	intents_add_remove(&txn->intents, intent, parent);
-	txn->removed = true;
-	return txn_pay(txn);
-}
-
-int txn_set_perms(struct txn *txn, struct perms *perms)
-{
-	struct blob empty = { NULL, 0 };
-	struct node *node;
-	struct intent *intent;
-	int err;
-
-	if (txn->dropped)
-		return 0;
-	node = tree_find(txn_root(txn), txn->at->path);
-	if (txn_is_limited(txn) &&
-	    !ledger_fits(txn->ledger, QUOTA_NODE_SIZE,
-			 node_quota_size(node) +
-				 8 * perms_charged(perms) -
-				 8 * perms_charged(node_perms(node))))
-		return ENOSPC;
-	err = intent_new(txn, DEED_PERMS, txn->at, empty, perms, &intent);
-	if (err)
-		return err;
-	err = txn_apply(txn, intent);
-	if (err) {
-		talloc_free(intent);
-		return err;
-	}
-	intents_add_perms(&txn->intents, intent);
-	txn->at->owned = true;
-	return txn_pay(txn);
-}
-
 static bool names(const struct perms *perms, uint16_t domid)
 {
 	size_t n;
@@ -715,183 +471,4 @@ void txns_purge(struct store *store, uint16_t domid)
 				txn->outlived = true;
 		}
 	}
-}
-
-/* ---- committing ---------------------------------------------------------- */
-
-/* A change of the changeset, and whom it is about. */
-struct told {
-	struct touched *at;
-	uint64_t order;		/* of the event */
-	size_t index;		/* of the change */
-};
-
-struct commit {
-	struct txn *txn;
-	struct edit edit;
-	struct told *told;
-	size_t ntold;
-};
-
-/* I2: an intent on the live tree. */
-static int commit_intent(struct commit *commit, const struct intent *intent)
-{
-	struct edit *edit = &commit->edit;
-	const char *path = intent->at->path;
-	struct node *node = tree_find(edit->root, path);
-	size_t before = edit->set.n;
-	int err = 0;
-
-	switch (intent->deed) {
-	case DEED_CREATE:
-	case DEED_WRITE:
-		if (!node && lost_ancestor(edit->root, edit->who, intent))
-			err = EAGAIN;
-		else if (!node)
-			err = edit_create(edit, path, intent->value);
-		else if (intent->deed == DEED_WRITE)
-			err = edit_set_value(edit, path, node, intent->value);
-		break;
-	case DEED_PERMS:
-		if (!node)
-			return EAGAIN;
-		err = edit_set_perms(edit, path, node, intent->perms);
-		break;
-	case DEED_REMOVE:
-		if (node)
-			err = edit_remove(edit, path, node);
-		break;
-	}
-	if (!err && edit->set.n > before) {
-		size_t last = edit->set.n - 1;
-
-		edit->set.items[last].silent = intent->silent;
-		commit->told[commit->ntold++] =
-			(struct told){ .at = intent->at, .index = last };
-	}
-	return err;
-}
-
-/* By first access; but what was made anew below a removed node comes after
- * that one. */
-static uint64_t event_order(const struct touched *at,
-			    const struct change *change)
-{
-	uint64_t order = at->order;
-
-	if (change->silent)
-		return UINT64_MAX;
-	if (change->kind == CHANGE_REMOVE)
-		return order;
-	for (; at; at = at->parent)
-		if (at->cut && at->order > order)
-			order = at->order;
-	return order;
-}
-
-static int told_order(const void *va, const void *vb)
-{
-	const struct told *a = va, *b = vb;
-
-	if (a->order != b->order)
-		return a->order < b->order ? -1 : 1;
-	return a->index < b->index ? -1 : a->index > b->index;
-}
-
-/* One event per node, in order of first access; of a node that was removed
- * and made anew, the removal. */
-static int commit_order_events(struct commit *commit)
-{
-	struct changeset *set = &commit->edit.set;
-	const struct change **events =
-		talloc_array(commit->edit.ctx, const struct change *,
-			     set->n ? set->n : 1);
-	struct told *told = commit->told;
-	size_t n = 0;
-
-	if (!events)
-		return -ENOMEM;
-	for (size_t i = 0; i < set->n; i++) {
-		if (n < commit->ntold && told[n].index == i)
-			n++;
-		else	/* made on the way; nobody hears of it */
-			events[commit->ntold + i - n] = &set->items[i];
-	}
-	for (size_t i = 0; i < commit->ntold; i++)
-		told[i].order = event_order(told[i].at,
-					    &set->items[told[i].index]);
-	qsort(told, commit->ntold, sizeof(*told), told_order);
-	for (size_t i = 0; i < commit->ntold; i++) {
-		struct change *change = &set->items[told[i].index];
-
-		change->silent |= told[i].at->told;
-		told[i].at->told |= !change->silent;
-		events[i] = change;
-	}
-	set->events = events;
-	return 0;
-}
-
-static int commit_build(struct commit *commit)
-{
-	struct intent *intent;
-	int err = 0;
-
-	commit->told = talloc_array(commit->edit.ctx, struct told,
-				    commit->txn->intents.count);
-	if (!commit->told)
-		return -ENOMEM;
-	list_for_each(intent, &commit->txn->intents.log, in_log)
-	{
-		err = commit_intent(commit, intent);
-		if (err)
-			return err;
-	}
-	err = edit_admit(&commit->edit);
-	return err ? err : commit_order_events(commit);
-}
-
-/* Whatever quota it is, a commit that is refused by one says the same. */
-static int commit_error(int err)
-{
-	return err == EIO || err == ENOMEM ? ENOSPC : err;
-}
-
-static int txn_publish(struct txn *txn, const struct who *who)
-{
-	struct commit commit = { .txn = txn };
-	int err;
-
-	err = edit_begin(&commit.edit, txn->store, EDIT_TXN, who, txn->ledger);
-	if (err)
-		return err;
-	err = commit_build(&commit);
-	if (err)
-		edit_drop(&commit.edit);
-	else
-		edit_publish(&commit.edit);
-	return commit_error(err);
-}
-
-int txn_commit(struct txn *txn, const struct who *who)
-{
-	struct touched *differs;
-	int err;
-
-	if (txn->doomed)
-		return ENOMEM;
-	if (txn->dropped && (txn->astray || txn->intents.count))
-		return EAGAIN;
-	if (!txn->intents.count)
-		return 0;	/* T5 */
-	if (txn->outlived)
-		return EAGAIN;
-	if (!txn_holds(txn, who, &differs)) {
-		if (!trail_name(txn->trail, differs))
-			txn->conflict = differs->path;
-		return EAGAIN;
-	}
-	err = txn_publish(txn, who);
-	txn_unpin(txn);
-	return err;
 }

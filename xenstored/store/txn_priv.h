@@ -34,6 +34,20 @@ struct txn {
 	const char *conflict;
 };
 
+/* Its owner has quotas. */
+bool txn_is_limited(const struct txn *txn);
+/* What the transaction sees; it is pinned. */
+struct node *txn_root(const struct txn *txn);
+/* I1: an intent on a private tree. EAGAIN: not on this one. -ENOMEM. */
+int txn_apply(struct txn *txn, struct node **root, const struct intent *intent);
+/* Does what was seen hold in the live tree, for a caller who now is `who`?
+ * *differs (optional): the record that does not. */
+bool txn_holds(struct txn *txn, const struct who *who,
+	       struct touched **differs);
+/* May so many further nodes be touched? */
+bool txn_may_touch(const struct txn *txn, size_t more);
+void txn_unpin(struct txn *txn);
+
 /*
  * Begins an operation on a path: *root is what the transaction sees now.
  * ENOSPC: too many nodes; ENOMEM: memory quota; -ENOMEM. All doom it.
