@@ -126,6 +126,8 @@ guest_cfg() {
 
 guest_ready() { xs_is "/local/domain/$1/data/agent" ready; }
 
+# Not even dying ones, which a page that the daemon keeps mapped would hold.
+only_dom0() { [ "$(xl list | wc -l)" = 2 ]; }
 dom_gone() { ! xl domname "$1" >/dev/null 2>&1; }
 
 # connected DOMID DEVICE...: front and back are in state 4

@@ -63,3 +63,4 @@ check "a killed guest is noticed by a worker that was not its first" \
 check "nothing of it remains" gone "$id"
 kill $watcher $special_pid
 check "its end was told" [ "$(grep -c release /tmp/special)" -ge 2 ]
+check "the hypervisor has no domain left but dom0" wait_for 20 only_dom0

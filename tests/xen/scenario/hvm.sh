@@ -40,4 +40,5 @@ check "it leaves the ring and starts the BIOS" wait_for 90 said "Invoking SeaBIO
 tree created
 check "xl destroy" timeout 150 xl destroy h1
 check "nothing of the guest remains" gone "$id"
+check "the hypervisor has no domain left but dom0" wait_for 20 only_dom0
 tree end

@@ -144,6 +144,7 @@ check "xl shutdown" timeout 150 xl shutdown -w g1
 check "nothing of the guest remains" all_gone "$id"
 timing "shutdown took $(since "$t")"
 check "the last console reader ends" wait_for 20 sh -c '! pidof xenconsole'
+check "the hypervisor has no domain left but dom0" wait_for 20 only_dom0
 tree end
 kill $special_pid
 cp /tmp/special.log /out/

@@ -36,4 +36,5 @@ check "nothing of the domain it left remains" gone "$old"
 tree migrated
 check "xl shutdown" timeout 150 xl shutdown -w p1
 check "nothing of the guest remains" gone "$id"
+check "the hypervisor has no domain left but dom0" wait_for 20 only_dom0
 tree end

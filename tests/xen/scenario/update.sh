@@ -67,3 +67,4 @@ check "the guest shuts down" timeout 150 xl shutdown -w l1
 check "nothing of it remains" gone "$id"
 kill $watcher $special_pid
 check "its end was told" [ "$(grep -c release /tmp/special)" -ge 2 ]
+check "the hypervisor has no domain left but dom0" wait_for 20 only_dom0
