@@ -20,6 +20,49 @@
 #define REQUESTS 12
 #define STEPS 250
 
+/* So many more allocations succeed, of talloc's and of others. */
+static uint64_t mallocs_left = UINT64_MAX;
+
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define SANITIZED
+#endif
+#endif
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED
+#endif
+
+#ifndef SANITIZED	/* they want malloc() for themselves */
+void *__libc_malloc(size_t size);
+void *__libc_calloc(size_t n, size_t size);
+void *__libc_realloc(void *p, size_t size);
+
+static bool malloc_fails(void)
+{
+	if (mallocs_left == UINT64_MAX)
+		return false;
+	if (!mallocs_left)
+		return true;
+	mallocs_left--;
+	return false;
+}
+
+void *malloc(size_t size)
+{
+	return malloc_fails() ? NULL : __libc_malloc(size);
+}
+
+void *calloc(size_t n, size_t size)
+{
+	return malloc_fails() ? NULL : __libc_calloc(n, size);
+}
+
+void *realloc(void *p, size_t size)
+{
+	return malloc_fails() ? NULL : __libc_realloc(p, size);
+}
+#endif
+
 struct done {
 	struct mreq req;
 	char reply[512];
@@ -316,17 +359,24 @@ static void load_model(struct run *r, struct model *m)
 	talloc_free(walk);
 }
 
-/* R1: now and then there is no memory for nodes or lists. */
+/* R1, E1: now and then there is no memory for nodes, lists, or all else. */
 static void starve(struct run *r)
 {
+	struct store *store = r->w->store;
+
 	if (!r->scarce || roll(r, 4))
 		return;
-	nodes_fail_after(store_nodes(r->w->store), roll(r, 12));
-	perms_table_fail_after(store_perms_table(r->w->store), roll(r, 3));
+	if (roll(r, 3)) {
+		nodes_fail_after(store_nodes(store), roll(r, 12));
+		perms_table_fail_after(store_perms_table(store), roll(r, 3));
+	} else {
+		mallocs_left = roll(r, 12);
+	}
 }
 
 static void feed(struct run *r)
 {
+	mallocs_left = UINT64_MAX;
 	nodes_fail_after(store_nodes(r->w->store), UINT64_MAX);
 	perms_table_fail_after(store_perms_table(r->w->store), UINT64_MAX);
 }
@@ -496,8 +546,8 @@ static void step_death(struct run *r)
 	}
 	starve(r);
 	while (store_purge_domain(r->w->store, domid, false)) {
-		compare(r, &r->live, false);
 		feed(r);
+		compare(r, &r->live, false);
 		r->starved++;
 	}
 	feed(r);
@@ -520,11 +570,25 @@ static void step_update(struct run *r, struct open *open)
 	struct ledger *ledger = r->w->ledger[open->client];
 	struct txn *txn;
 	struct blob saved;
+	int err;
 
-	assert_int_equal(txn_save(r->w, open->txn, &saved), 0);
+	starve(r);
+	err = txn_save(r->w, open->txn, &saved);
+	feed(r);
+	if (err) {
+		assert_int_equal(err, -ENOMEM);
+		r->starved++;
+		return;
+	}
 	talloc_free(open->txn);
 	open->txn = NULL;
-	assert_int_equal(txn_load(r->w, r->w->store, ledger, saved, &txn), 0);
+	do {
+		starve(r);
+		err = txn_load(r->w, r->w->store, ledger, saved, &txn);
+		feed(r);
+		r->starved += err == -ENOMEM;
+	} while (err == -ENOMEM);
+	assert_int_equal(err, 0);
 	open->txn = txn;
 	talloc_free((void *)saved.data);
 }
