@@ -37,7 +37,14 @@ else
 harden += -D_FORTIFY_SOURCE=2
 endif
 
-all_CPPFLAGS := -D_GNU_SOURCE -Iinclude $(CPPFLAGS)
+# FAULT=1 makes a build whose daemon can be told where to die, for tests; see
+# xenstored/base/fault.h.
+FAULT ?=
+ifneq ($(FAULT),)
+fault := -DFAULT_POINTS
+endif
+
+all_CPPFLAGS := -D_GNU_SOURCE -Iinclude $(fault) $(CPPFLAGS)
 all_CFLAGS := -std=gnu11 $(warn) $(harden) $(san) -pthread $(CFLAGS)
 all_LDFLAGS := $(ldharden) $(san) -pthread $(LDFLAGS)
 
@@ -163,6 +170,7 @@ install-tools: $(tools_TARGETS)
 
 # One module a line, in the order of the layers.
 base_SRC :=
+base_SRC += fault
 base_SRC += hash
 base_SRC += log
 base_SRC += quota

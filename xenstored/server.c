@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/fault.h"
 #include "base/log.h"
 #include "base/scoped.h"
 #include "io/loop.h"
@@ -87,7 +88,9 @@ static void server_execute(struct server *server, struct session *session,
 		server_refuse(server, session, message);
 		return;
 	}
+	fault_at(execute_before);
 	op_execute(&server->world, server->scratch, session, message);
+	fault_at(execute_after);
 	if (server->recorder)
 		recorder_executed(server->recorder);
 }
@@ -140,8 +143,10 @@ static void server_gate(struct server *server)
 {
 	struct session *session;
 
+	fault_at(commit_before);
 	if (server->recorder)
 		recorder_commit(server->recorder);
+	fault_at(commit_after);
 	while ((session = list_first(&server->sessions.dirty, struct session,
 				     in_dirty))) {
 		list_del(&session->in_dirty);
@@ -267,6 +272,7 @@ static void server_accepted(void *arg, struct transport *transport)
 	const struct who who = server_client(server);
 	struct session *session;
 
+	fault_at(accepted);
 	server->metrics.accepted++;
 	if (session_new(server, &server->sessions, transport, &who, NULL,
 			&session))
@@ -630,6 +636,7 @@ static int server_start(struct server *server, struct keeper_link *link,
 	if (err)
 		return server_say(err, "cannot go on", NULL);
 	domains_start(server->domains);
+	fault_at(revived);
 	server_start_recorder(server, legacy);
 	server_close_rest(server, legacy);
 	if (legacy->found.segments)
@@ -674,6 +681,7 @@ int server_run(const struct server_options *options, struct keeper_link *link)
 	server->scratch = talloc_zero(server, struct request);
 	if (!server->scratch)
 		return 1;
+	fault_init(keeper_starts(link));
 	legacy.inherited = keeper_starts(link) > 1;
 	if (legacy.inherited && !options->journal)
 		keeper_close_others(link, NULL, 0);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/fault.h"
 #include "base/hash.h"
 
 #define INPUT_SIZE 65536
@@ -432,9 +433,11 @@ static int conn_read(struct conn *conn, size_t room, size_t *got)
 	err = conn->transport->ops->read(conn->transport, conn->pool->input,
 					 room, got, &conn->readable);
 	if (!err && *got) {
+		fault_at(recv_done);
 		TAP(conn, received, conn->in + conn->ahead,
 		    (struct blob){ conn->pool->input, *got });
 		conn->ahead += *got;
+		fault_at(recv_recorded);
 	}
 	conn_call(conn, CONN_NO_CALL);
 	if (!err)
@@ -776,9 +779,12 @@ static bool conn_send(struct conn *conn)
 		skip = 0;
 	}
 	conn_call(conn, CONN_SEND);
+	fault_at(send_before);
 	err = conn->transport->ops->write(conn->transport, iov, n, &put);
+	fault_at(send_done);
 	if (!err)
 		conn_sent(conn, put);
+	fault_at(send_recorded);
 	conn_call(conn, CONN_NO_CALL);
 	if (err < 0) {
 		conn->closing = false;

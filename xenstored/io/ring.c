@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/fault.h"
+
 #define SIZE XENSTORE_RING_SIZE
 
 /* The indices, each loaded once: what is decided is decided on these. */
@@ -321,6 +323,7 @@ static bool ring_publish_cons(struct ring *ring)
 	full_barrier();
 	store(&ring->page->req_cons, ring->cursor);
 	ring->req_cons = ring->cursor;
+	fault_at(ring_cons);
 	/* The guest may be waiting for space for the rest of a message, even
 	 * if there is some. */
 	ring->notify = true;
@@ -412,9 +415,11 @@ static int ring_write(struct transport *transport, const struct iovec *iov,
 		done = ring_put_some(ring, &from,
 				     SIZE - (ring->rsp_prod - i.rsp_cons));
 		full_barrier();
+		fault_at(ring_bytes);
 		ring->rsp_prod += done;
 		store(&ring->page->rsp_prod, ring->rsp_prod);
 		full_barrier();
+		fault_at(ring_prod);
 		*put += done;
 	} while (done && from.n);
 	if (*put)

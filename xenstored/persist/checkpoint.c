@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/fault.h"
 #include "base/hash.h"
 #include "base/scoped.h"
 #include "store/path.h"
@@ -932,6 +933,7 @@ static int commit(struct checkpoint *cp)
 	err = put_meta(cp, "epoch", cp->next_epoch);
 	if (!err)
 		err = put_meta(cp, "counter", cp->counter);
+	fault_at(checkpoint_commit);
 	if (!err)
 		err = run(cp, "COMMIT");
 	if (err)
@@ -992,6 +994,7 @@ int checkpoint_step(struct checkpoint *cp, unsigned int budget)
 			return EAGAIN;
 		cp->work++;
 		err = one_step(cp);
+		fault_at(checkpoint_step);
 		if (err) {
 			checkpoint_abort(cp);
 			return err;

@@ -36,7 +36,8 @@ struct header {
 	uint32_t stale;		/* J3 */
 	uint32_t call, exec_tries;
 	uint32_t spare;
-	uint64_t call_conn, exec_conn;
+	uint64_t call_conn, call_at;	/* at: written, when it was begun */
+	uint64_t exec_conn;
 	uint64_t exec_pos;
 };
 
@@ -396,7 +397,9 @@ static void tell_last(const struct segment *segment,
 	const struct header *header = segment->header;
 
 	found->stale = header->stale;
-	found->call = header->call;
+	/* What it did was recorded, if something was since it was begun. */
+	found->call = header->call_at == header->written ? header->call :
+							   JOURNAL_NO_CALL;
 	found->call_conn = header->call_conn;
 	found->exec_conn = header->exec_conn;
 	found->exec_tries = header->exec_tries;
@@ -595,8 +598,10 @@ void journal_call(struct journal *journal, enum journal_call call,
 	if (!journal->current)
 		return;
 	header = journal->current->header;
-	if (call)
+	if (call) {
 		header->call_conn = conn;
+		header->call_at = header->written;
+	}
 	__atomic_store_n(&header->call, call, __ATOMIC_RELEASE);
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
 }

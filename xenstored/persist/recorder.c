@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/fault.h"
 #include "base/log.h"
 #include "base/scoped.h"
 #include "io/ring.h"
@@ -192,6 +193,7 @@ static void on_closing(void *arg, struct session *session)
 
 	record_conn_gone(to(r), &(struct rec_of_conn){ session->sequence });
 	journal_happened(r->journal);
+	fault_at(closing);
 }
 
 static void on_txn_begun(void *arg, struct session *session, uint32_t id)
@@ -415,6 +417,7 @@ static void account(void *arg, struct records *out, bool all)
 	r->limits = *domains_limits(r->domains);
 	record_generation(out, &(struct rec_generation){ r->generation });
 	record_limits(out, &(struct rec_limits){ r->limits });
+	fault_at(account);
 	/* A child gives its parent its generation: theirs come last. */
 	if (all)
 		err = tell_tree(out, store_root(r->store),
@@ -493,6 +496,7 @@ static bool begin_file(struct recorder *r, bool all)
 		r->retry_at = 0;
 	}
 	r->broken = journal_broken(r->journal);
+	fault_at(file_begun);
 	return !err;
 }
 
@@ -635,6 +639,7 @@ static bool work_on_checkpoint(struct recorder *r, uint64_t now)
 		checkpoint_failed(r, err, now);
 		return false;
 	}
+	fault_at(checkpoint_done);
 	r->retry_at = 0;
 	r->checkpoints++;
 	journal_drop_oldest(r->journal);
