@@ -22,6 +22,7 @@
 #define SIZE_MAX_MAPPED ((size_t)1 << 30)	/* address space kept for each */
 #define BOOT_ID "/proc/sys/kernel/random/boot_id"
 #define BOOT_ID_LEN 36
+#define SPARE "journal.spare"
 
 /* At the start of each file. Positions are bytes of records. */
 struct header {
@@ -56,9 +57,11 @@ struct journal {
 	char *dir;
 	void (*say)(const char *text);
 	char boot_id[40];
+	uint64_t epoch;		/* the newest there ever was */
 	struct list segments;	/* by epoch; the last one is current, once
 				 * begun */
 	struct segment *current;
+	struct segment *spare;	/* not in the list; its pages are there */
 	struct records none;	/* before the first one: drops everything */
 };
 
@@ -289,6 +292,14 @@ static int read_boot_id(struct journal *journal)
 	return n == BOOT_ID_LEN ? 0 : -EIO;
 }
 
+static int remove_spare(const struct journal *journal)
+{
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "%s/" SPARE, journal->dir);
+	return unlink(path) && errno != ENOENT ? -errno : 0;
+}
+
 static int no_more(struct records *records, size_t need)
 {
 	(void)records;
@@ -312,6 +323,8 @@ int journal_new(TALLOC_CTX *ctx, const char *dir,
 	if (!journal->dir)
 		return -ENOMEM;
 	err = read_boot_id(journal);
+	if (!err)
+		err = remove_spare(journal);
 	if (!err)
 		err = journal_look(journal);
 	if (err)
@@ -445,6 +458,8 @@ int journal_replay(struct journal *journal, uint64_t after,
 	int err;
 
 	*found = (struct journal_found){ 0 };
+	if (journal->epoch < after)
+		journal->epoch = after;
 	drop_up_to(journal, after);
 	list_for_each(segment, &journal->segments, in_journal)
 	{
@@ -472,17 +487,57 @@ int journal_replay(struct journal *journal, uint64_t after,
 
 /* ---- writing ------------------------------------------------------------- */
 
+/* The spare one becomes the file of this epoch, at `path`. */
+static int spare_take(struct journal *journal, uint64_t epoch,
+		      const char *path, struct segment **out)
+{
+	struct segment *segment = journal->spare;
+	char from[PATH_MAX];
+
+	if (!segment)
+		return ENOENT;
+	journal->spare = NULL;
+	snprintf(from, sizeof(from), "%s/" SPARE, journal->dir);
+	if (rename(from, path)) {
+		talloc_free(segment);
+		return ENOENT;
+	}
+	segment->epoch = epoch;
+	segment->records.len = segment->records.seq = 0;
+	segment->records.err = 0;
+	*out = segment;
+	return 0;
+}
+
+/* A file that has grown is not kept: that was an exception. */
+static void spare_keep(struct journal *journal, struct segment *segment)
+{
+	char from[PATH_MAX], to[PATH_MAX];
+
+	path_of(journal, segment->epoch, "", from, sizeof(from));
+	snprintf(to, sizeof(to), "%s/" SPARE, journal->dir);
+	if (journal->spare || segment->size > FIRST_SIZE || rename(from, to)) {
+		remove_file(journal, segment->epoch);
+		talloc_free(segment);
+		return;
+	}
+	list_del(&segment->in_journal);
+	journal->spare = segment;
+}
+
 static int segment_create(struct segment *segment, const char *path)
 {
 	const struct journal *journal = segment->journal;
 
-	segment->fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC |
-			   O_NOFOLLOW, 0600);
-	if (segment->fd < 0)
-		return -errno;
-	segment->records.err = segment_more(&segment->records, 1);
-	if (segment->records.err)
-		return segment->records.err;
+	if (segment->fd < 0) {
+		segment->fd = open(path, O_RDWR | O_CREAT | O_TRUNC |
+				   O_CLOEXEC | O_NOFOLLOW, 0600);
+		if (segment->fd < 0)
+			return -errno;
+		segment->records.err = segment_more(&segment->records, 1);
+		if (segment->records.err)
+			return segment->records.err;
+	}
 	*segment->header = (struct header){
 		.magic = MAGIC,
 		.version = VERSION,
@@ -527,14 +582,17 @@ int journal_begin(struct journal *journal, bool all,
 {
 	struct segment *last = last_segment(journal), *segment;
 	const struct rec_begin begin = { .all = all };
+	uint64_t epoch = last ? last->epoch + 1 : journal->epoch + 1;
 	char tmp[PATH_MAX], path[PATH_MAX];
 	int err;
 
-	err = segment_new(journal, last ? last->epoch + 1 : 1, &segment);
+	path_of(journal, epoch, "", path, sizeof(path));
+	path_of(journal, epoch, ".tmp", tmp, sizeof(tmp));
+	err = spare_take(journal, epoch, tmp, &segment);
+	if (err)
+		err = segment_new(journal, epoch, &segment);
 	if (err)
 		return err;
-	path_of(journal, segment->epoch, "", path, sizeof(path));
-	path_of(journal, segment->epoch, ".tmp", tmp, sizeof(tmp));
 	err = segment_create(segment, tmp);
 	if (!err) {
 		record_begin(&segment->records, &begin);
@@ -684,9 +742,6 @@ bool journal_oldest(const struct journal *journal, uint64_t *epoch,
 
 void journal_drop_oldest(struct journal *journal)
 {
-	struct segment *segment = list_first(&journal->segments,
-					     struct segment, in_journal);
-
-	remove_file(journal, segment->epoch);
-	talloc_free(segment);
+	spare_keep(journal, list_first(&journal->segments, struct segment,
+				       in_journal));
 }

@@ -6,6 +6,8 @@
  *	DIR/journal.7	retired: on its way into the checkpoint
  *	DIR/journal.8	current: records are added to it
  *
+ *	DIR/journal.spare	one that is done, kept for its pages
+ *
  * Numbers (epochs) grow by one. Each file begins with a whole account of
  * everything but the nodes, told by the caller; then come the changes. A file
  * that could not be used is kept as journal.N.bad.
