@@ -211,6 +211,108 @@ static void a_reservation_is_on_its_holders_ledger(void **state)
 	assert_int_equal(ledger_used(w->ledger[5], QUOTA_MEMORY), used);
 }
 
+/* A client that adds one to a counter, again and again, a request a round. */
+struct adder {
+	struct txn *txn;
+	int state;
+	int held;		/* resumed so often when it was put back */
+	int value;
+	int tries, worst, all, sum;
+};
+
+static void adder_request(struct world *w, int domid, struct adder *adder,
+			  bool fair, uint64_t now)
+{
+	char value[16];
+	int err;
+
+	switch (adder->state++) {
+	case 0:
+		if (fair && !contender_may_begin(of(domid))) {
+			adder->state--;
+			adder->held = stage.client[domid].resumed;
+			return;
+		}
+		adder->txn = begin(w, domid);
+		adder->tries++;
+		adder->all++;
+		return;
+	case 1:
+		adder->value = atoi(get_in(w, domid, adder->txn, "/d/x"));
+		return;
+	case 2:
+		snprintf(value, sizeof(value), "%d", adder->value + 1);
+		put_in(w, domid, adder->txn, "/d/x", value);
+		return;
+	}
+	if (fair && !contender_may_commit(of(domid), adder->txn)) {
+		adder->state--;
+		adder->held = stage.client[domid].resumed;
+		return;
+	}
+	err = txn_commit(adder->txn, &w->who[domid]);
+	if (err == EAGAIN && fair)
+		contender_failed(of(domid), adder->txn, now);
+	else
+		contender_done(of(domid));
+	TALLOC_FREE(adder->txn);
+	adder->state = 0;
+	if (err)
+		return;
+	if (adder->tries > adder->worst)
+		adder->worst = adder->tries;
+	adder->tries = 0;
+	adder->sum++;
+}
+
+static void contend(struct world *w, struct adder *adders, bool fair)
+{
+	memset(adders, 0, (GUESTS + 1) * sizeof(*adders));
+	put(w, 0, "/d/x", "0");
+	for (int round = 0; round < 4000; round++) {
+		turns_expire(stage.turns, round / 20);
+		for (int i = 1; i <= GUESTS; i++) {
+			struct adder *adder = &adders[i];
+
+			if (adder->held == stage.client[i].resumed &&
+			    of(i)->arrival)
+				continue;
+			/* they do not keep step */
+			if ((round * 7 + i * 3) % 5 == 0)
+				continue;
+			adder_request(w, i, adder, fair, round / 20);
+		}
+	}
+	for (int i = 1; i <= GUESTS; i++)
+		talloc_free(adders[i].txn);
+}
+
+/* F1, F5 */
+static void contenders_all_commit_after_few_tries(void **state)
+{
+	struct world *w = *state;
+	struct adder adders[GUESTS + 1];
+	int fair = 0, fair_tries = 0, free_for_all = 0, free_tries = 0;
+
+	contend(w, adders, false);
+	for (int i = 1; i <= GUESTS; i++) {
+		free_for_all += adders[i].sum;
+		free_tries += adders[i].all;
+	}
+	contend(w, adders, true);
+	for (int i = 1; i <= GUESTS; i++) {
+		assert_in_range(adders[i].worst, 1, 4);
+		fair += adders[i].sum;
+		fair_tries += adders[i].all;
+	}
+	for (int i = 1; i <= GUESTS; i++)
+		assert_in_range(adders[i].sum, fair / GUESTS / 2, fair);
+	print_message("%d of %d tries commit in turn, %d of %d without\n",
+		      fair, fair_tries, free_for_all, free_tries);
+	assert_true(fair * 5 > fair_tries * 2);
+	assert_int_equal(atoi(get(w, 0, "/d/x")), fair);
+}
+
 #define TURN_TEST(name) HARNESS_TEST(name, setup, teardown)
 
 static const struct CMUnitTest tests[] = {
@@ -219,6 +321,7 @@ static const struct CMUnitTest tests[] = {
 	TURN_TEST(only_what_was_seen_waits),
 	TURN_TEST(nobody_waits_longer_than_a_turn),
 	TURN_TEST(holders_do_not_wait_in_a_circle),
+	TURN_TEST(contenders_all_commit_after_few_tries),
 	TURN_TEST(waits_are_counted_once_for_a_request),
 	TURN_TEST(a_reservation_is_on_its_holders_ledger),
 };

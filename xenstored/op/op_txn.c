@@ -13,6 +13,10 @@ int op_transaction_start(struct request *req)
 
 	if (req->view.txn)
 		return EBUSY;
+	if (!contender_may_begin(&req->session->contender)) {
+		req->world->metrics->waits++;
+		return OP_HOLD;
+	}
 	err = session_txn_begin(req->session, &id);
 	if (err)
 		return err;

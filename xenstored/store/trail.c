@@ -434,6 +434,13 @@ static bool has_verdicts(const struct touched *at)
 	return false;
 }
 
+bool trail_saw_of(const struct trail *trail, const char *path)
+{
+	const struct touched *at = trail_find(trail, path);
+
+	return at && (at->seen || has_verdicts(at));
+}
+
 /* Is any facet recorded for the node or below it? `seen`: facets that count,
  * beside verdicts. */
 static bool minds_below(const struct touched *top, unsigned int seen)

@@ -143,6 +143,9 @@ void trail_saw_perms(struct trail *trail, struct touched *at,
 bool trail_holds(struct trail *trail, const struct node *base,
 		 const struct node *live, const struct who *who, bool doubt,
 		 struct touched **differs);
+/* Is there any facet of the node? */
+bool trail_saw_of(const struct trail *trail, const char *path);
+
 /* What may be done to a node. */
 enum deed {
 	DEED_CREATE,	/* if it is missing */

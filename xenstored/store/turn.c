@@ -64,15 +64,14 @@ void contender_leave(struct contender *contender)
 	contender->arrival = 0;
 }
 
-void contender_done(struct contender *contender)
+/* Lets go of what it had seen; whoever waited asks again. */
+static void contender_release(struct contender *contender)
 {
 	struct contender *waiter;
 
-	if (!contender->seen)
-		return;
-	list_del(&contender->in_turns);
 	talloc_free(contender->seen);
 	contender->seen = NULL;
+	contender->hot = NULL;
 	if (contender->charged)
 		ledger_refund(contender->ledger, QUOTA_MEMORY,
 			      contender->charged);
@@ -84,31 +83,50 @@ void contender_done(struct contender *contender)
 	}
 }
 
+void contender_done(struct contender *contender)
+{
+	list_del(&contender->in_turns);
+	contender_release(contender);
+}
+
 void contender_fini(struct contender *contender)
 {
 	contender_done(contender);
 	contender_leave(contender);
 }
 
-void contender_failed(struct contender *contender, struct txn *txn,
-		      uint64_t now)
+/* F5: a new reservation has the last place. */
+static void contender_queue(struct contender *contender, uint64_t now)
 {
 	struct turns *turns = contender->turns;
 
-	contender_done(contender);
-	if (!txn->trail)
+	contender->seq = ++turns->seq;
+	contender->until = now + TURN_MS;
+	list_del(&contender->in_turns);
+	list_add_tail(contender->who->privileged ? &turns->privileged :
+						   &turns->unprivileged,
+		      &contender->in_turns);
+}
+
+void contender_failed(struct contender *contender, struct txn *txn,
+		      uint64_t now)
+{
+	bool again = contender->seen && now < contender->until;
+
+	if (!txn->trail) {
+		contender_done(contender);
 		return;
-	contender->seen = talloc_steal(turns, TAKE(txn->trail));
+	}
+	contender_release(contender);
+	contender->seen = talloc_steal(contender->turns, TAKE(txn->trail));
+	contender->hot = txn->conflict;
 	if (contender->ledger) {
 		contender->charged = trail_bytes(contender->seen);
 		ledger_charge(contender->ledger, QUOTA_MEMORY,
 			      contender->charged);
 	}
-	contender->seq = ++turns->seq;
-	contender->until = now + TURN_MS;
-	list_add_tail(contender->who->privileged ? &turns->privileged :
-						   &turns->unprivileged,
-		      &contender->in_turns);
+	if (!again)
+		contender_queue(contender, now);
 }
 
 static uint64_t pair_hash(const struct turns *turns, uint16_t holder,
@@ -171,6 +189,7 @@ struct plan {
 	const char *path;
 	enum deed deed;
 	const struct intents *intents;	/* instead, if not NULL */
+	bool begin;			/* to look at the path, again */
 };
 
 static bool holder_minds(const struct contender *holder,
@@ -178,6 +197,8 @@ static bool holder_minds(const struct contender *holder,
 {
 	const struct intent *intent;
 
+	if (plan->begin)
+		return trail_saw_of(holder->seen, plan->path);
 	if (!plan->intents)
 		return trail_minds(holder->seen, plan->live, plan->path,
 				   plan->deed);
@@ -227,16 +248,26 @@ static bool contender_asks(struct contender *contender,
 bool contender_may(struct contender *contender, struct store *store,
 		   const char *path, enum deed deed)
 {
-	struct plan plan = { store->root, path, deed, NULL };
+	struct plan plan = { .live = store->root,
+			     .path = path,
+			     .deed = deed };
 
 	return contender_asks(contender, &plan);
 }
 
 bool contender_may_commit(struct contender *contender, const struct txn *txn)
 {
-	struct plan plan = { txn->store->root, NULL, 0, &txn->intents };
+	struct plan plan = { .live = txn->store->root,
+			     .intents = &txn->intents };
 
 	return contender_asks(contender, &plan);
+}
+
+bool contender_may_begin(struct contender *contender)
+{
+	struct plan plan = { .path = contender->hot, .begin = true };
+
+	return !contender->hot || contender_asks(contender, &plan);
 }
 
 /* They are in order of age, hence of time. */

@@ -15,13 +15,18 @@
  * F3  Without reservations, asking costs O(1).
  * F4  Whose request waited for whom is counted.
  *
+ * F5  A client with a reservation begins when those before it, who have seen
+ *     the node that it failed for, are through: so it reads what they wrote. If
+ *     it is refused again it keeps its place, and its time.
+ *
  * How the operations use it. Each session has a contender. WRITE, MKDIR, RM and
- * SET_PERMS on the live store ask contender_may() before they do anything, the
- * end of a transaction asks contender_may_commit(); if the answer is no, the
- * request is put back. resume() tells to execute it again, and it asks again.
- * A commit that said EAGAIN is followed by contender_failed(), any other end of
- * a transaction by contender_done(). The server calls turns_expire() once a
- * tick, and has a timer for the time that it returns.
+ * SET_PERMS on the live store ask contender_may() before they do anything; the
+ * beginning and the end of a transaction ask contender_may_begin() and
+ * contender_may_commit(). If the answer is no, the request is put back.
+ * resume() tells to execute it again, and it asks again. A commit that said
+ * EAGAIN is followed by contender_failed(), any other end of a transaction by
+ * contender_done(). The server calls turns_expire() once a tick, and has a timer
+ * for the time that it returns.
  */
 #ifndef STORE_TURN_H
 #define STORE_TURN_H
@@ -45,6 +50,7 @@ struct contender {
 	/* The reservation. */
 	struct list in_turns;
 	struct trail *seen;	/* NULL: none */
+	const char *hot;	/* what changed, of that */
 	uint64_t seq;
 	uint64_t until;		/* ms */
 	uint64_t charged;
@@ -67,11 +73,13 @@ void contender_fini(struct contender *contender);
 /* May it be done to the live store now? If not, resume() will tell. */
 bool contender_may(struct contender *contender, struct store *store,
 		   const char *path, enum deed deed);
+bool contender_may_begin(struct contender *contender);
 bool contender_may_commit(struct contender *contender, const struct txn *txn);
 /* It does not wait any longer: the request is not to be executed again. */
 void contender_leave(struct contender *contender);
 
-/* The commit said EAGAIN: takes what the transaction saw. `now` in ms. */
+/* The commit said EAGAIN: takes what the transaction saw; the transaction can
+ * only be freed then. `now` in ms. */
 void contender_failed(struct contender *contender, struct txn *txn,
 		      uint64_t now);
 /* A transaction ended otherwise. */
