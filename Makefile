@@ -32,7 +32,8 @@ ldharden := -pie -Wl,-z,relro,-z,now -Wl,-z,noexecstack
 # SAN=address,undefined or SAN=thread makes a sanitizer build.
 SAN ?=
 ifneq ($(SAN),)
-san := -fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer
+san := -fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer \
+	-DSANITIZED
 else
 harden += -D_FORTIFY_SOURCE=2
 endif
@@ -227,6 +228,7 @@ op_SRC += args op op_node op_watch op_txn op_domain op_control
 
 top_SRC :=
 top_SRC += keeper
+top_SRC += sandbox
 top_SRC += session domains server options
 
 xenstored_SRC := $(base_SRC:%=xenstored/base/%.c) \
@@ -283,6 +285,7 @@ unit_TESTS += txn
 unit_TESTS += txn_oracle
 unit_TESTS += turn
 unit_TESTS += keeper
+unit_TESTS += sandbox
 unit_TESTS += stream
 unit_TESTS += journal checkpoint persist_model
 unit_TESTS += slab

@@ -6,7 +6,7 @@
 #   base <- store, io <- session <- domains <- persist <- op <- server
 #        <- options <- main
 #
-# store and io do not know each other; keeper stands alone. libevent, SQLite
+# store and io do not know each other; keeper and sandbox stand alone. libevent, SQLite
 # and the Xen libraries each have a place that includes them.
 set -u
 shopt -s extglob
@@ -19,7 +19,7 @@ trap 'rm -f "${TMPDIR:-/tmp}/layers.$$"' EXIT
 level() {
 	case $1 in
 	base/*) echo 0 ;;
-	keeper.*) echo 0 ;;
+	keeper.* | sandbox.*) echo 0 ;;
 	store/* | io/*) echo 1 ;;
 	session.*) echo 2 ;;
 	domains.*) echo 3 ;;
@@ -54,6 +54,7 @@ while read -r file; do
 		case $inc in
 		event2/*) owner=io/loop.c ;;
 		sqlite3.h) owner=persist/checkpoint.c ;;
+		seccomp.h) owner=sandbox.c ;;
 		xenevtchn.h | xengnttab.h | xenctrl.h | xenmanage.h) owner='io/@(xenport_xen|domlist*).c' ;;
 		*) continue ;;
 		esac

@@ -15,6 +15,12 @@
 #define DEFAULT_RUNDIR "/var/run/xenstored"
 #define DEFAULT_EVENT_TIMEOUT 20
 #define DEFAULT_SCAN_INTERVAL 20
+/* Sanitizers run helpers of their own. */
+#ifdef SANITIZED
+#define USE_SANDBOX false
+#else
+#define USE_SANDBOX true
+#endif
 #define FEATURES                                                               \
 	(XENSTORE_SERVER_FEATURE_RECONNECTION |                                \
 	 XENSTORE_SERVER_FEATURE_ERROR | XENSTORE_SERVER_FEATURE_WATCHDEPTH |  \
@@ -199,7 +205,7 @@ enum {
 	X('R', "no-recovery", no_argument, "",                                 \
 	  "start empty, forget what the journal holds")                        \
 	X(OPT_NO_KEEPER, "no-keeper", no_argument, "",                         \
-	  "one process, for debuggers: does not survive a crash")              \
+	  "one process without a sandbox, for debuggers: a crash is the end")              \
 	X(OPT_EVENT, "event", required_argument, "", NULL)                     \
 	X('D', "no-domain-init", no_argument, "", NULL)                        \
 	X('P', "output-pid", no_argument, "", NULL)                            \
@@ -326,6 +332,7 @@ static void take(TALLOC_CTX *ctx, struct options *options, int letter)
 		break;
 	case OPT_NO_KEEPER:
 		options->alone = true;
+		server->sandbox = false;
 		break;
 	case 'D':
 		server->port = SERVER_PORT_NONE;
@@ -352,6 +359,7 @@ void options_parse(TALLOC_CTX *ctx, int argc, char **argv,
 	server->domains.features = FEATURES;
 	server->event_timeout = DEFAULT_EVENT_TIMEOUT;
 	server->scan_interval = DEFAULT_SCAN_INTERVAL;
+	server->sandbox = USE_SANDBOX;
 	server->rundir = rundir && *rundir ? rundir : DEFAULT_RUNDIR;
 	server->journal = absolute(ctx, server->rundir);
 

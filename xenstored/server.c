@@ -17,6 +17,7 @@
 #include "op/op.h"
 #include "persist/recorder.h"
 #include "persist/revive.h"
+#include "sandbox.h"
 
 /* Requests in one tick, and removed nodes given back in one. */
 #define TICK_REQUESTS 1024
@@ -691,6 +692,12 @@ int server_run(const struct server_options *options, struct keeper_link *link)
 	free(legacy.fds);
 	if (err)
 		return 1;
+	if (options->sandbox) {
+		err = sandbox_enter();
+		if (err)
+			log_warn("serving without a sandbox: %s",
+				 strerror(-err));
+	}
 	keeper_ready(link);
 	log_info("xenstored is ready");
 	options->ready(options->ready_arg);

@@ -36,6 +36,7 @@ struct server_options {
 	bool fresh;			/* forget what the journal holds */
 	const char *trace_file;		/* NULL: none */
 	const char *const *trace_switches;	/* "+io", NULL-terminated */
+	bool sandbox;
 	/* Called once when clients are served. */
 	void (*ready)(void *arg);
 	void *ready_arg;
