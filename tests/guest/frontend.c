@@ -237,6 +237,23 @@ static void frontend_add(struct frontends *all, const struct kind *kind,
 	frontend_look(all, f);
 }
 
+static void frontends_drop(struct frontends *all, struct frontend **p)
+{
+	struct frontend *f = *p;
+
+	bus_unwatch(all->bus, f->watch, f->dir);
+	*p = f->next;
+	frontend_free(f);
+}
+
+/* It went and came again, and both was heard of at the same time. */
+static bool is_another(struct frontends *all, struct frontend *f)
+{
+	return f->state == STATE_CLOSED &&
+	       bus_read_number(all->bus, 0, path_of(f, "state"),
+			       STATE_UNKNOWN) == STATE_INITIALISING;
+}
+
 static void scan_type(struct frontends *all, const struct kind *kind)
 {
 	char dir[64], *names, *name;
@@ -246,12 +263,15 @@ static void scan_type(struct frontends *all, const struct kind *kind)
 	if (bus_list(all->bus, 0, dir, &names, &len))
 		return;
 	for (name = names; name < names + len; name += strlen(name) + 1) {
-		struct frontend *f;
+		struct frontend **p;
 
 		snprintf(dir, sizeof(dir), "device/%s/%.20s", kind->type, name);
-		f = *frontends_find(all, dir);
-		if (f)
-			f->seen = true;
+		p = frontends_find(all, dir);
+		if (*p && is_another(all, *p))
+			frontends_drop(all, p);
+		p = frontends_find(all, dir);
+		if (*p)
+			(*p)->seen = true;
 		else
 			frontend_add(all, kind, dir);
 	}
@@ -266,14 +286,11 @@ void frontends_scan(struct frontends *all)
 		f->seen = false;
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++)
 		scan_type(all, &kinds[i]);
-	for (p = &all->first; (f = *p);) {
-		if (f->seen) {
-			p = &f->next;
-			continue;
-		}
-		bus_unwatch(all->bus, f->watch, f->dir);
-		*p = f->next;
-		frontend_free(f);
+	for (p = &all->first; *p;) {
+		if ((*p)->seen)
+			p = &(*p)->next;
+		else
+			frontends_drop(all, p);
 	}
 }
 
