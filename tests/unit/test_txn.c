@@ -553,6 +553,30 @@ static void what_a_guests_transactions_hold_is_on_its_ledger(void **state)
 	assert_int_equal(ledger_used(w->ledger[5], QUOTA_MEMORY), before);
 }
 
+/* ... also of paths that are long, and after it was refused */
+static void a_doomed_transaction_takes_no_more_memory(void **state)
+{
+	struct world *w = *state;
+	struct txn *txn = begin(w, 5);
+	char path[2049];
+	int refused = 0;
+	size_t held;
+
+	for (size_t i = 0; i < sizeof(path) - 1; i += 2)
+		memcpy(path + i, "/a", 3);
+	for (int i = 0; i < 26; i++) {
+		path[1] = 'a' + i;
+		if (!strcmp(get_in(w, 5, txn, path), "ENOMEM"))
+			refused = i;
+		if (refused && i == refused)
+			held = trail_bytes(txn->trail);
+	}
+	assert_in_range(refused, 5, 24);
+	assert_int_equal(trail_bytes(txn->trail), held);
+	assert_in_range(held, 1, 2621440);
+	assert_int_equal(commit(w, 5, txn), ENOMEM);
+}
+
 static void the_transaction_quota_is_given_back(void **state)
 {
 	struct world *w = *state;
@@ -671,6 +695,7 @@ static const struct CMUnitTest tests[] = {
 	TXN_TEST(a_guest_cannot_hold_back_more_than_its_quota),
 	TXN_TEST(writing_again_does_not_pile_up),
 	TXN_TEST(what_a_guests_transactions_hold_is_on_its_ledger),
+	TXN_TEST(a_doomed_transaction_takes_no_more_memory),
 	TXN_TEST(the_transaction_quota_is_given_back),
 	TXN_TEST(permissions_for_a_domain_that_died_are_not_committed),
 	TXN_TEST(a_transaction_survives_a_live_update),

@@ -130,6 +130,22 @@ static bool next_name(const char *path, const char **name, size_t *len)
 	return path_next(path, name, len);
 }
 
+size_t trail_need(const struct trail *trail, const char *path)
+{
+	const struct touched *at = trail->top;
+	const char *name = NULL;
+	size_t len = 0, need = 0;
+
+	while (next_name(path, &name, &len)) {
+		at = at ? kid_of(trail, at, name, len) : NULL;
+		if (!at)
+			need += sizeof(*at) + len + 1;
+	}
+	if (!at || !at->path)
+		need += strlen(path) + 1;
+	return need;
+}
+
 struct touched *trail_find(const struct trail *trail, const char *path)
 {
 	struct touched *at = trail->top;

@@ -87,6 +87,8 @@ int trail_new(TALLOC_CTX *ctx, struct hash_table *names, struct trail **out);
 /* The record of a path, made if need be, with those that lead there. -ENOMEM:
  * nothing but leading records was added. */
 int trail_touch(struct trail *trail, const char *path, struct touched **out);
+/* Bytes that trail_touch() will take; 0: the record is there. */
+size_t trail_need(const struct trail *trail, const char *path);
 /* NULL: not even led there. */
 struct touched *trail_find(const struct trail *trail, const char *path);
 /* Gives a leading record a path, and a place in the order. -ENOMEM. */

@@ -160,8 +160,7 @@ bool txn_holds(struct txn *txn, const struct who *who,
 	       struct touched **differs)
 {
 	struct store *store = txn->store;
-	bool doubt = txn->purges != store->purges ||
-		     who->domid != txn->who.domid ||
+	bool doubt = txn->doubt || txn->purges != store->purges ||
 		     who->target != txn->who.target ||
 		     who->privileged != txn->who.privileged;
 
@@ -274,6 +273,21 @@ bool txn_may_touch(const struct txn *txn, size_t more)
 			   trail_count(txn->trail) + more);
 }
 
+/* Asked before the record is made, and those that lead to it, which may be very
+ * many. */
+static int txn_admit_touch(struct txn *txn, const char *path)
+{
+	size_t need = trail_need(txn->trail, path);
+
+	if (!need || !txn_is_limited(txn))
+		return 0;
+	if (!txn_may_touch(txn, 1))
+		return ENOSPC;
+	return store_admits(txn->store, NULL, txn->ledger, QUOTA_MEMORY, need) ?
+		       0 :
+		       ENOMEM;
+}
+
 /* The record of the path. *fresh: it was not looked at before. */
 static int txn_touch(struct txn *txn, const char *path, bool *fresh)
 {
@@ -282,15 +296,11 @@ static int txn_touch(struct txn *txn, const char *path, bool *fresh)
 
 	if (!txn->trail)
 		err = trail_new(txn, txn->store->trail_names, &txn->trail);
+	if (!err)
+		err = txn_admit_touch(txn, path);
 	if (err)
 		return err;
 	count = trail_count(txn->trail);
-	if (!txn_may_touch(txn, 1)) {
-		struct touched *at = trail_find(txn->trail, path);
-
-		if (!at || !at->path)
-			return ENOSPC;
-	}
 	err = trail_touch(txn->trail, path, &txn->at);
 	if (!err)
 		err = txn_pay(txn);
@@ -301,21 +311,32 @@ static int txn_touch(struct txn *txn, const char *path, bool *fresh)
 	return err;
 }
 
+/* Rights that changed on the way make verdicts of before doubtful. */
+static void txn_meet(struct txn *txn, const struct who *who)
+{
+	if (txn->trail && (who->target != txn->who.target ||
+			   who->privileged != txn->who.privileged))
+		txn->doubt = true;
+	txn->who = *who;
+}
+
 int txn_look(struct txn *txn, const struct who *who, const char *path,
 	     struct node **root)
 {
 	bool fresh;
 	int err;
 
-	txn->who = *who;
+	txn_meet(txn, who);
 	txn->used = txn->store->now;
-	if (txn->dropped) {
+	txn->at = NULL;
+	if (txn->dropped || txn->doomed) {	/* nothing is noted any more */
 		txn->astray = true;
-		*root = txn->store->root;
+		*root = txn->base ? txn_root(txn) : txn->store->root;
 		return 0;
 	}
 	err = txn_touch(txn, path, &fresh);
 	if (err) {
+		txn->at = NULL;
 		txn->doomed = true;
 		return err;
 	}
@@ -379,7 +400,7 @@ static void saw_mixed_access(struct txn *txn, enum wish wish)
 
 void txn_saw_access(struct txn *txn, enum wish wish, int verdict)
 {
-	if (txn->dropped)
+	if (!txn->at)
 		return;
 	if (txn->who.privileged) {
 		if (wish != WISH_CREATE)
@@ -415,7 +436,7 @@ void txn_saw(struct txn *txn, unsigned int facets)
 	struct touched *at = txn->at;
 	bool cut;
 
-	if (txn->dropped)
+	if (!at)
 		return;
 	cut = touched_is_cut(at);
 	if (facets & FACET_VALUE && !at->written && !cut)
@@ -432,7 +453,7 @@ void txn_saw_parent(struct txn *txn)
 {
 	struct touched *parent;
 
-	if (txn->dropped)
+	if (!txn->at)
 		return;
 	parent = txn->at->parent;
 	if (parent->parent)	/* the root above "/" always is */
@@ -443,7 +464,7 @@ void txn_saw_owner(struct txn *txn)
 {
 	/* who owns it without a target is the caller himself, as the verdict
 	 * says */
-	if (!txn->dropped && txn->who.target != DOMID_INVALID)
+	if (txn->at && txn->who.target != DOMID_INVALID)
 		saw_perms(txn);
 }
 

@@ -23,14 +23,15 @@ struct txn {
 	size_t credit;		/* intents that may be applied anew */
 	uint64_t used;		/* ms */
 	struct trail *trail;	/* NULL: nothing looked at */
-	struct touched *at;	/* of the last look */
+	struct touched *at;	/* of the last look; NULL: it is not noted */
 	struct intents intents;
 	uint64_t charged;	/* bytes, on the ledger */
 	bool removed;		/* something, some time */
+	bool doubt;		/* `who` changed */
 	bool doomed;
 	bool outlived;		/* a domain that it gives permissions to */
 	bool dropped;		/* the snapshot is gone */
-	bool astray;		/* ... and something was asked since */
+	bool astray;		/* something was asked that is not noted */
 	const char *conflict;
 };
 

@@ -22,7 +22,8 @@
 #define SAVED_MAGIC 0x74786e31
 
 enum { SAVED_REMOVED = 1, SAVED_DOOMED = 2, SAVED_DROPPED = 4,
-       SAVED_ASTRAY = 8, SAVED_LOOKED = 16, SAVED_PRIVILEGED = 32 };
+       SAVED_ASTRAY = 8, SAVED_LOOKED = 16, SAVED_PRIVILEGED = 32,
+       SAVED_DOUBT = 64 };
 
 struct saved_txn {
 	uint32_t magic;
@@ -195,6 +196,7 @@ int txn_save(TALLOC_CTX *ctx, struct txn *txn, struct blob *out)
 	saved.flags = txn->removed * SAVED_REMOVED |
 		      txn->doomed * SAVED_DOOMED |
 		      txn->astray * SAVED_ASTRAY |
+		      txn->doubt * SAVED_DOUBT |
 		      !!txn->trail * SAVED_LOOKED |
 		      txn->who.privileged * SAVED_PRIVILEGED;
 	if (!txn_settle(txn))
@@ -332,6 +334,7 @@ static int load_all(struct txn *txn, const struct saved_txn *saved,
 	txn->removed = saved->flags & SAVED_REMOVED;
 	txn->doomed = saved->flags & SAVED_DOOMED;
 	txn->astray = saved->flags & SAVED_ASTRAY;
+	txn->doubt = saved->flags & SAVED_DOUBT;
 	if (saved->flags & SAVED_LOOKED)
 		err = trail_new(txn, txn->store->trail_names, &txn->trail);
 	else if (saved->touched || saved->intents)

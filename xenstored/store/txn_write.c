@@ -128,7 +128,7 @@ int txn_write(struct txn *txn, struct blob value)
 	struct node *node;
 	int err = 0;
 
-	if (txn->dropped)
+	if (!txn->at)
 		return 0;
 	node = tree_find(txn_root(txn), txn->at->path);
 	if (txn_is_limited(txn)) {
@@ -150,7 +150,7 @@ int txn_mkdir(struct txn *txn)
 	struct blob empty = { NULL, 0 };
 	int err = 0;
 
-	if (txn->dropped)
+	if (!txn->at)
 		return 0;
 	if (txn_is_limited(txn))
 		err = txn_admit_create(txn, empty);
@@ -164,7 +164,7 @@ int txn_remove(struct txn *txn)
 	struct intent *intent, *parent = NULL;
 	int err;
 
-	if (txn->dropped)
+	if (!txn->at)
 		return 0;
 	err = intent_new(txn, DEED_REMOVE, at, empty, NULL, &intent);
 	if (err)
@@ -196,7 +196,7 @@ int txn_set_perms(struct txn *txn, struct perms *perms)
 	struct intent *intent;
 	int err;
 
-	if (txn->dropped)
+	if (!txn->at)
 		return 0;
 	node = tree_find(txn_root(txn), txn->at->path);
 	if (txn_is_limited(txn) &&
