@@ -577,6 +577,51 @@ static void a_doomed_transaction_takes_no_more_memory(void **state)
 	assert_int_equal(commit(w, 5, txn), ENOMEM);
 }
 
+/* S3, with more owners than most commits have */
+static void a_commit_settles_the_books_of_many_owners(void **state)
+{
+	struct world *w = *state;
+	struct txn *txn = begin(w, 0);
+	char path[32], spec[32];
+
+	for (int i = 1; i <= GUESTS; i++) {
+		snprintf(path, sizeof(path), "/g/%d/x", i);
+		snprintf(spec, sizeof(spec), "n%d", i);
+		put_in(w, 0, txn, path, "v");
+		assert_int_equal(chmod_in(w, 0, txn, path, spec), 0);
+	}
+	assert_int_equal(commit(w, 0, txn), 0);
+	for (int i = 1; i <= GUESTS; i++)
+		assert_int_equal(ledger_used(w->ledger[i], QUOTA_NODES), 1);
+}
+
+/* The sizes are asked for what the commit makes of it, too. */
+static void sizes_are_limited_inside_and_at_the_commit(void **state)
+{
+	struct world *w = *state;
+	char value[2050], name[64];
+	struct txn *txn;
+
+	mk(w, 0, "/d");
+	chmod(w, 0, "/d", "n5");
+	put(w, 5, "/d/x", "");
+	memset(value, 'x', 2049);
+	value[2049] = '\0';
+	txn = begin(w, 5);
+	assert_int_equal(put_in(w, 5, txn, "/d/x", value), ENOSPC);
+	assert_int_equal(commit(w, 5, txn), ENOMEM);
+	txn = begin(w, 5);
+	assert_int_equal(put_in(w, 5, txn, "/d/new", value), ENOSPC);
+	assert_int_equal(commit(w, 5, txn), ENOMEM);
+	txn = begin(w, 5);
+	assert_int_equal(put_in(w, 5, txn, "/d/one-more-name-that-is-rather-long", ""), 0);
+	for (int i = 0; i < 40; i++) {
+		snprintf(name, sizeof(name), "/d/%049d", i);
+		put(w, 5, name, "");
+	}
+	assert_int_equal(commit(w, 5, txn), ENOSPC);
+}
+
 static void the_transaction_quota_is_given_back(void **state)
 {
 	struct world *w = *state;
@@ -696,6 +741,8 @@ static const struct CMUnitTest tests[] = {
 	TXN_TEST(writing_again_does_not_pile_up),
 	TXN_TEST(what_a_guests_transactions_hold_is_on_its_ledger),
 	TXN_TEST(a_doomed_transaction_takes_no_more_memory),
+	TXN_TEST(a_commit_settles_the_books_of_many_owners),
+	TXN_TEST(sizes_are_limited_inside_and_at_the_commit),
 	TXN_TEST(the_transaction_quota_is_given_back),
 	TXN_TEST(permissions_for_a_domain_that_died_are_not_committed),
 	TXN_TEST(a_transaction_survives_a_live_update),

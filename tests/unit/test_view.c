@@ -472,6 +472,68 @@ static void removal_is_never_refused_for_quota(void **state)
 	assert_int_equal(rm(w, 5, "/d/x"), 0);
 }
 
+/* B2 */
+static void a_ledger_that_turns_up_later_is_charged(void **state)
+{
+	struct world *w = *state;
+	struct limits limits;
+
+	limits_init(&limits);
+	TALLOC_FREE(w->ledger[7]);
+	put(w, 0, "/a/b", "v");
+	chmod(w, 0, "/a", "n7");
+	put(w, 0, "/a/c", "v");
+	assert_int_equal(ledger_new(w->ledgers, 7, false, &limits,
+				    &w->ledger[7]), 0);
+	assert_int_equal(ledgers_add(w->ledgers, w->ledger[7]), 0);
+	put(w, 7, "/a/d", "v");
+	assert_int_equal(ledger_used(w->ledger[7], QUOTA_NODES), 3);
+	rm(w, 0, "/a");
+}
+
+static void a_whole_tree_is_put_in_place_of_the_old_one(void **state)
+{
+	struct world *w = *state;
+	struct perm list[] = { { 0, 0, 0 } }, guest[] = { { 5, 0, 0 } };
+	struct nodes *nodes = store_nodes(w->store);
+	struct perms *priv, *five;
+	struct node *root;
+
+	put(w, 0, "/old/x", "v");
+	chmod(w, 0, "/old", "n5");
+	assert_int_equal(perms_intern(store_perms_table(w->store), list, 1,
+				      &priv), 0);
+	assert_int_equal(perms_intern(store_perms_table(w->store), guest, 1,
+				      &five), 0);
+	assert_int_equal(tree_new(nodes, priv, 7, &root), 0);
+	assert_int_equal(tree_create(nodes, &root, "/new/y", five, text("v"),
+				     8, NULL), 0);
+	assert_int_equal(store_install(w->store, root, 9), 0);
+	perms_unref(priv);
+	perms_unref(five);
+	assert_int_equal(store_generation(w->store), 9);
+	assert_string_equal(list(w, 0, "/"), "new");
+	assert_int_equal(ledger_used(w->ledger[5], QUOTA_NODES), 2);
+	assert_int_equal(check_says(w), 0);
+	assert_int_equal(store_purge_domain(w->store, 5, false), 0);
+	assert_string_equal(list(w, 0, "/"), "");
+}
+
+static void a_permission_list_counts_for_the_size_of_a_node(void **state)
+{
+	struct world *w = *state;
+	char value[2025];
+
+	mk(w, 0, "/d");
+	chmod(w, 0, "/d", "n5");
+	memset(value, 'x', 2024);
+	value[2024] = '\0';
+	assert_int_equal(put(w, 5, "/d", value), 0);	/* 2048 with "n5" */
+	assert_int_equal(chmod(w, 5, "/d", "n5 r6"), ENOSPC);
+	assert_int_equal(chmod(w, 5, "/d", "r5"), 0);
+	assert_int_equal(chmod(w, 0, "/d", "n5 r6"), 0);
+}
+
 #define VIEW_TEST(name) HARNESS_TEST(name, world_setup, world_teardown)
 
 static const struct CMUnitTest tests[] = {
@@ -496,6 +558,9 @@ static const struct CMUnitTest tests[] = {
 	VIEW_TEST(every_instance_of_a_domain_begins_with_nothing),
 	VIEW_TEST(a_creation_that_is_refused_leaves_nothing),
 	VIEW_TEST(removal_is_never_refused_for_quota),
+	VIEW_TEST(a_ledger_that_turns_up_later_is_charged),
+	VIEW_TEST(a_whole_tree_is_put_in_place_of_the_old_one),
+	VIEW_TEST(a_permission_list_counts_for_the_size_of_a_node),
 };
 
 int main(void)

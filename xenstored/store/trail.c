@@ -14,7 +14,6 @@ struct trail {
 	struct hash_table *names;	/* by parent and name */
 	size_t count, bytes;
 	uint64_t order;
-	bool blind;
 	uint64_t compared;
 };
 
@@ -89,7 +88,6 @@ int trail_new(TALLOC_CTX *ctx, struct hash_table *names, struct trail **out)
 	if (!trail)
 		return -ENOMEM;
 	trail->names = names;
-	trail->blind = true;
 	trail->top = touched_new(trail, NULL, NULL, 0);
 	if (!trail->top)
 		return -ENOMEM;
@@ -236,11 +234,6 @@ size_t trail_bytes(const struct trail *trail)
 	return trail->bytes;
 }
 
-bool trail_is_blind(const struct trail *trail)
-{
-	return trail->blind;
-}
-
 uint64_t trail_compared(const struct trail *trail)
 {
 	return trail->compared;
@@ -267,10 +260,9 @@ bool touched_is_ours(const struct touched *at)
 	return false;
 }
 
-void trail_saw(struct trail *trail, struct touched *at, unsigned int facets)
+void touched_saw(struct touched *at, unsigned int facets)
 {
 	at->seen |= facets;
-	trail->blind = false;
 }
 
 static enum verdict verdict_of(int err)
@@ -288,17 +280,14 @@ static enum verdict verdict_for(enum wish wish, int err)
 						      verdict_of(err);
 }
 
-void trail_saw_through(struct trail *trail, struct touched *at, enum wish wish,
-		       int verdict)
+void touched_saw_through(struct touched *at, enum wish wish, int verdict)
 {
 	if (!at->through[wish])
 		at->through[wish] = verdict_for(wish, verdict);
-	trail->blind = false;
 }
 
-void trail_saw_at(struct trail *trail, struct touched *at,
-		  const struct node *node, const struct who *who,
-		  enum wish wish, bool below)
+void touched_saw_at(struct touched *at, const struct node *node,
+		    const struct who *who, enum wish wish, bool below)
 {
 	unsigned int rights = wish_rights(wish);
 	uint8_t *verdict = below ? &at->below[wish] : &at->at[wish];
@@ -306,15 +295,13 @@ void trail_saw_at(struct trail *trail, struct touched *at,
 	if (!*verdict)
 		*verdict = verdict_of(below ? access_below(node, who, rights) :
 					      access_at(node, who, rights));
-	trail->blind = false;
 }
 
-void trail_saw_perms(struct trail *trail, struct touched *at,
-		     const struct node *node)
+void touched_saw_perms(struct touched *at, const struct node *node)
 {
 	if (!(at->seen & SEEN_PERMS))
 		at->nperms = node ? perms_count(node_perms(node)) : 0;
-	trail_saw(trail, at, SEEN_PERMS);
+	touched_saw(at, SEEN_PERMS);
 }
 
 static struct blob value_of(const struct node *node)

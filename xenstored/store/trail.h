@@ -105,8 +105,6 @@ char *touched_path(const struct touched *at);
 
 size_t trail_count(const struct trail *trail);	/* with a path */
 size_t trail_bytes(const struct trail *trail);
-/* Are there any facets? */
-bool trail_is_blind(const struct trail *trail);
 
 /* Records below `top` and itself, parents first: start with NULL. */
 struct touched *trail_next(struct touched *top, struct touched *at);
@@ -126,15 +124,12 @@ bool touched_is_cut(const struct touched *at);
 /* Have we done anything to the node or to one above it? */
 bool touched_is_ours(const struct touched *at);
 
-void trail_saw(struct trail *trail, struct touched *at, unsigned int facets);
-void trail_saw_through(struct trail *trail, struct touched *at, enum wish wish,
-		       int verdict);
+void touched_saw(struct touched *at, unsigned int facets);
+void touched_saw_through(struct touched *at, enum wish wish, int verdict);
 /* `node`: as it is in the base. */
-void trail_saw_at(struct trail *trail, struct touched *at,
-		  const struct node *node, const struct who *who,
-		  enum wish wish, bool below);
-void trail_saw_perms(struct trail *trail, struct touched *at,
-		     const struct node *node);
+void touched_saw_at(struct touched *at, const struct node *node,
+		    const struct who *who, enum wish wish, bool below);
+void touched_saw_perms(struct touched *at, const struct node *node);
 
 /*
  * Does everything that was seen in the tree `base` hold in the tree `live` as

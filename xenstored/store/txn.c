@@ -361,10 +361,10 @@ static struct node *base_node(const struct txn *txn, const char *path,
 	return tree_find(txn->base, prefix);
 }
 
-static void txn_saw_existence(struct txn *txn, struct touched *at)
+static void saw_existence(struct touched *at)
 {
 	if (!touched_is_known(at))
-		trail_saw(txn->trail, at, SEEN_EXISTS);
+		touched_saw(at, SEEN_EXISTS);
 }
 
 /*
@@ -390,12 +390,12 @@ static void saw_mixed_access(struct txn *txn, enum wish wish)
 	}
 	if (touched_is_cut(at))
 		return;			/* made anew, by us */
-	trail_saw(txn->trail, at, SEEN_EXISTS);
+	touched_saw(at, SEEN_EXISTS);
 	base = base_node(txn, path, at_len);
 	if (base)
-		trail_saw_at(txn->trail, at, base, &txn->who, wish, missing);
+		touched_saw_at(at, base, &txn->who, wish, missing);
 	if (missing && !missing->cut)
-		trail_saw(txn->trail, missing, SEEN_EXISTS);
+		touched_saw(missing, SEEN_EXISTS);
 }
 
 void txn_saw_access(struct txn *txn, enum wish wish, int verdict)
@@ -404,9 +404,9 @@ void txn_saw_access(struct txn *txn, enum wish wish, int verdict)
 		return;
 	if (txn->who.privileged) {
 		if (wish != WISH_CREATE)
-			txn_saw_existence(txn, txn->at);
+			saw_existence(txn->at);
 	} else if (!touched_is_ours(txn->at)) {
-		trail_saw_through(txn->trail, txn->at, wish, verdict);
+		touched_saw_through(txn->at, wish, verdict);
 	} else {
 		saw_mixed_access(txn, wish);
 	}
@@ -423,8 +423,7 @@ static void saw_perms(struct txn *txn)
 		return;
 	for (;;) {
 		if (!touched_is_cut(at))
-			trail_saw_perms(txn->trail, at,
-					base_node(txn, path, len));
+			touched_saw_perms(at, base_node(txn, path, len));
 		if (!at->ensured || !at->parent->parent)
 			break;
 		at = touched_up(at, &len);
@@ -440,11 +439,10 @@ void txn_saw(struct txn *txn, unsigned int facets)
 		return;
 	cut = touched_is_cut(at);
 	if (facets & FACET_VALUE && !at->written && !cut)
-		trail_saw(txn->trail, at,
-			  at->ensured ? SEEN_VALUE_OR_NONE : SEEN_VALUE);
+		touched_saw(at, at->ensured ? SEEN_VALUE_OR_NONE :
+					      SEEN_VALUE);
 	if (facets & FACET_KIDS && !cut)
-		trail_saw(txn->trail, at,
-			  at->ensured ? SEEN_KIDS_OR_NONE : SEEN_KIDS);
+		touched_saw(at, at->ensured ? SEEN_KIDS_OR_NONE : SEEN_KIDS);
 	if (facets & FACET_PERMS)
 		saw_perms(txn);
 }
@@ -457,7 +455,7 @@ void txn_saw_parent(struct txn *txn)
 		return;
 	parent = txn->at->parent;
 	if (parent->parent)	/* the root above "/" always is */
-		txn_saw_existence(txn, parent);
+		saw_existence(parent);
 }
 
 void txn_saw_owner(struct txn *txn)

@@ -270,7 +270,7 @@ static int load_touched(struct txn *txn, struct loader *loader)
 	memcpy(at->through, saved->through, WISHES);
 	memcpy(at->at, saved->at, WISHES);
 	memcpy(at->below, saved->below, WISHES);
-	trail_saw(txn->trail, at, saved->seen);
+	touched_saw(at, saved->seen);
 	return 0;
 }
 
