@@ -98,10 +98,8 @@ g_idle() {
 		x one read idle=$n $secs
 		x one write idle=$n $secs
 	done
-	for n in 100; do
-		x one read gidle=$n $secs
-		x one write gidle=$n $secs
-	done
+	x one read gidle=100 $secs
+	x one write gidle=100 $secs
 }
 
 # shellcheck disable=SC2086

@@ -1,9 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 # Runs all conformance scripts, or those given, against each daemon in $PEERS
-# (default: ours with guests of either kind, and Debian's two), each
-# script on a fresh one. A daemon that cannot run here is skipped. What scripts
-# are: see run.c.
+# (default: ours with guests of either kind, and Debian's two), each script on
+# a fresh one. A daemon that cannot run here is skipped. What scripts are: see
+# run.c.
 cd "$(dirname "$0")" || exit 2
 . ../peers/peers.sh
 scripts=${*:-*.xst}

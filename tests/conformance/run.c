@@ -6,9 +6,9 @@
  *
  * PEER is the name by which scripts tell daemons apart: ours (the default),
  * c417, ox417. Guests are made when $FAKEXEN_DIR names the daemon's hypervisor
- * (tests/peers), or $VMM_SOCKET its socket for VMMs; tests that need one are skipped otherwise. MS is how long a
- * reply or an event is waited for (5000). Output is TAP, one line a test; exit
- * status 1 if a test failed.
+ * (tests/peers), or $VMM_SOCKET its socket for VMMs; tests that need one are
+ * skipped otherwise. MS is how long a reply or an event is waited for (5000).
+ * Output is TAP, one line a test; exit status 1 if a test failed.
  *
  * A script is a list of statements, one on a line, spelled as script.h tells:
  *

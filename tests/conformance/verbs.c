@@ -283,19 +283,19 @@ static void do_page(struct run *run, struct party *party,
 static uint32_t *ring_field(struct run *run, struct party *party,
 			    const char *name)
 {
-	struct xenstore_domain_interface *ring;
+	struct xenstore_domain_interface *ring = guest_page(party->guest);
 	const struct {
 		const char *name;
 		uint32_t *field;
 	} fields[] = {
-		{"req_cons", &(ring = guest_page(party->guest))->req_cons},
-		{"req_prod", &ring->req_prod},
-		{"rsp_cons", &ring->rsp_cons},
-		{"rsp_prod", &ring->rsp_prod},
-		{"server_features", &ring->server_features},
-		{"connection", &ring->connection},
-		{"error", &ring->error},
-		{"evtchn_port", &ring->evtchn_port},
+		{ "req_cons", &ring->req_cons },
+		{ "req_prod", &ring->req_prod },
+		{ "rsp_cons", &ring->rsp_cons },
+		{ "rsp_prod", &ring->rsp_prod },
+		{ "server_features", &ring->server_features },
+		{ "connection", &ring->connection },
+		{ "error", &ring->error },
+		{ "evtchn_port", &ring->evtchn_port },
 	};
 	unsigned int i;
 

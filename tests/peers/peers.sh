@@ -184,7 +184,7 @@ peer_stop() {
 	local pid=${peer_pids[$1]} i
 
 	kill "$pid" 2>/dev/null
-	for i in {1..100}; do
+	for i in {1..100}; do # two seconds
 		kill -0 "$pid" 2>/dev/null || break
 		sleep 0.02
 	done
