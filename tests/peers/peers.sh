@@ -188,7 +188,10 @@ peer_stop() {
 		kill -0 "$pid" 2>/dev/null || break
 		sleep 0.02
 	done
-	kill -9 "$pid" 2>/dev/null
+	# Ours lives on in its worker unless that goes at the same time.
+	# shellcheck disable=SC2046
+	kill -9 "$pid" $(cat "/proc/$pid/task/$pid/children" 2>/dev/null) \
+		2>/dev/null
 	wait "$pid" 2>/dev/null
 	rm -rf "${peer_dirs[$1]}"
 	unset "peer_pids[$1]" "peer_dirs[$1]"
