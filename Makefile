@@ -221,9 +221,10 @@ endif
 persist_SRC :=
 persist_SRC += stream oxdump stream_print
 persist_SRC += record image journal checkpoint
-persist_SRC += recorder revive
+persist_SRC += recorder revive handover
 
 op_SRC :=
+op_SRC += live_update
 op_SRC += args op op_node op_watch op_txn op_domain op_control
 
 top_SRC :=

@@ -607,6 +607,7 @@ static int domain_restore_record(struct domains *domains,
 				 struct domain **out)
 {
 	struct domain *domain = domains_find(domains, past->domid);
+	struct dom_state state;
 	int i, err;
 
 	if (!domain) {
@@ -616,6 +617,9 @@ static int domain_restore_record(struct domains *domains,
 			return err;
 	}
 	domain->unique_id = past->unique_id;
+	/* A predecessor may not have known. */
+	if (!past->unique_id && !domain_state(domains, past->domid, &state))
+		domain->unique_id = state.unique_id;
 	domain->born = past->born;
 	domain->features = past->features;
 	domain->shutdown_seen = past->shutdown_seen;

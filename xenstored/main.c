@@ -21,6 +21,7 @@
 #include "base/log.h"
 #include "keeper.h"
 #include "options.h"
+#include "persist/handover.h"
 #include "server.h"
 
 struct process {
@@ -150,6 +151,28 @@ static int daemonize(struct process *process)
 	return chdir("/") ? -errno : 0;
 }
 
+/* For people; or for a predecessor, who wants to know only whether. */
+static int look_at_state(TALLOC_CTX *ctx, const char *file, bool print)
+{
+	struct stream_fault fault = { 0, "" };
+	struct blob state;
+	int err;
+
+	err = stream_load(ctx, file, &state);
+	if (err) {
+		fprintf(stderr, "xenstored: %s: %s\n", file, strerror(-err));
+		return 1;
+	}
+	err = print ? stream_print(state.data, state.len, stdout, &fault) :
+		      handover_check(state, &fault);
+	if (err == -EPROTO)
+		fprintf(stderr, "xenstored: %s: at %zu: %s\n", file,
+			fault.offset, fault.why);
+	else if (err)
+		fprintf(stderr, "xenstored: %s: %s\n", file, strerror(-err));
+	return err ? 1 : 0;
+}
+
 int main(int argc, char **argv)
 {
 	TALLOC_CTX *ctx = talloc_new(NULL);
@@ -158,6 +181,10 @@ int main(int argc, char **argv)
 	int err;
 
 	options_parse(ctx, argc, argv, &process.options);
+	if (process.options.print_state)
+		return look_at_state(ctx, process.options.print_state, true);
+	if (process.options.check_state)
+		return look_at_state(ctx, process.options.check_state, false);
 	process.options.server.ready = ready;
 	process.options.server.ready_arg = &process;
 	process.started = mmap(NULL, sizeof(bool), PROT_READ | PROT_WRITE,
@@ -169,7 +196,8 @@ int main(int argc, char **argv)
 	log_open(process.options.foreground);
 	signal(SIGPIPE, SIG_IGN);
 	raise_descriptor_limit();
-	if (!process.options.foreground) {
+	/* A live update changes the program, not the process. */
+	if (!process.options.foreground && !process.options.server.live_update) {
 		err = daemonize(&process);
 		if (err) {
 			fprintf(stderr, "xenstored: cannot run in the "

@@ -156,6 +156,10 @@ enum {
 	OPT_SCAN_INTERVAL,
 	OPT_NO_KEEPER,
 	OPT_JOURNAL,
+	OPT_CHECK_STATE,
+	OPT_PRINT_STATE,
+	OPT_LIVE,
+	OPT_IGNORED,
 };
 
 /* X(letter or number, long name, argument, placeholder, help); no help: old,
@@ -206,6 +210,18 @@ enum {
 	  "start empty, forget what the journal holds")                        \
 	X(OPT_NO_KEEPER, "no-keeper", no_argument, "",                         \
 	  "one process without a sandbox, for debuggers: a crash is the end")              \
+	X(OPT_PRINT_STATE, "print-state", required_argument, "<file>",         \
+	  "print the state that a live update hands over")                     \
+	X(OPT_CHECK_STATE, "check-state", required_argument, "<file>",         \
+	  "exit with 0 if this program can go on with that state")             \
+	X('U', "live-update", no_argument, "",                                 \
+	  "go on with the state that another daemon left in <rundir>")         \
+	X(OPT_LIVE, "live", no_argument, "", NULL)                             \
+	X(OPT_IGNORED, "restart", no_argument, "", NULL)                       \
+	X(OPT_IGNORED, "no-access-log", no_argument, "", NULL)                 \
+	X(OPT_IGNORED, "reraise-top-level", no_argument, "", NULL)             \
+	X(OPT_IGNORED, "disable-socket", no_argument, "", NULL)                \
+	X(OPT_IGNORED, "config-file", required_argument, "", NULL)             \
 	X(OPT_EVENT, "event", required_argument, "", NULL)                     \
 	X('D', "no-domain-init", no_argument, "", NULL)                        \
 	X('P', "output-pid", no_argument, "", NULL)                            \
@@ -330,6 +346,16 @@ static void take(TALLOC_CTX *ctx, struct options *options, int letter)
 	case 'R':
 		server->fresh = true;
 		break;
+	case OPT_CHECK_STATE:
+		options->check_state = optarg;
+		break;
+	case OPT_PRINT_STATE:
+		options->print_state = optarg;
+		break;
+	case 'U':
+	case OPT_LIVE:
+		server->live_update = true;
+		break;
 	case OPT_NO_KEEPER:
 		options->alone = true;
 		server->sandbox = false;
@@ -360,8 +386,10 @@ void options_parse(TALLOC_CTX *ctx, int argc, char **argv,
 	server->event_timeout = DEFAULT_EVENT_TIMEOUT;
 	server->scan_interval = DEFAULT_SCAN_INTERVAL;
 	server->sandbox = USE_SANDBOX;
-	server->rundir = rundir && *rundir ? rundir : DEFAULT_RUNDIR;
-	server->journal = absolute(ctx, server->rundir);
+	server->rundir = absolute(ctx, rundir && *rundir ? rundir :
+							   DEFAULT_RUNDIR);
+	server->journal = server->rundir;
+	server->argv = argv;
 
 	while ((letter = getopt_long(argc, argv, letters, long_options,
 				     NULL)) != -1)

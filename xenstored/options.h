@@ -16,6 +16,7 @@ struct options {
 	bool foreground;
 	bool alone;		/* no keeper */
 	bool print_pid;
+	const char *check_state, *print_state;	/* only do that; NULL: no */
 	const char *switches[OPTIONS_MAX_SWITCHES + 1];
 };
 

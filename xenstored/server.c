@@ -2,6 +2,8 @@
 #include "server.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +17,7 @@
 #include "io/loop.h"
 #include "io/sock.h"
 #include "op/op.h"
+#include "persist/handover.h"
 #include "persist/recorder.h"
 #include "persist/revive.h"
 #include "sandbox.h"
@@ -24,6 +27,8 @@
 #define TICK_REAP 512
 /* How often waiting events and listings are looked at, ms. */
 #define HOUSEKEEPING_MS 1000
+/* ... and a live update that is under way. */
+#define LIVE_MS 50
 /* So many workers died before they could serve: what they all read is what
  * kills them. */
 #define HOPELESS 3
@@ -48,6 +53,8 @@ struct server {
 	struct op_world world;
 	struct request *scratch;
 	struct recorder *recorder;	/* NULL: no journal */
+	struct keeper_link *link;
+	struct loop_timer *live;	/* looks at a live update */
 };
 
 /* What a predecessor left, during the start. */
@@ -59,6 +66,8 @@ struct legacy {
 	struct revival nodes;
 	struct image *image;		/* NULL: there is no journal */
 	struct journal_found found;
+	bool handover;			/* by a live update */
+	char file[PATH_MAX];		/* what was handed over */
 };
 
 /* ---- the tick ------------------------------------------------------------*/
@@ -116,7 +125,7 @@ static void server_rounds(struct server *server)
 	for (int i = 0; i < TICK_REQUESTS; i++) {
 		session = list_first(&server->sessions.ready, struct session,
 				     in_ready);
-		if (!session)
+		if (!session || server->world.live.phase == LIVE_LEAVING)
 			break;
 		server_serve(server, session);
 	}
@@ -184,6 +193,10 @@ static bool server_tick(void *arg)
 	server_end_turns(server);
 
 	server_rounds(server);
+	if (server->world.live.phase == LIVE_LEAVING) {
+		loop_stop(server->loop);
+		return false;
+	}
 	server_gate(server);
 	sessions_bury(&server->sessions);
 	if (!list_empty(&server->sessions.listings))
@@ -193,6 +206,8 @@ static bool server_tick(void *arg)
 	txns_trim(server->store, server->sessions.now);
 	more = store_reap(server->store, TICK_REAP);
 	more |= op_work(&server->world);
+	if (live_update_work(&server->world))
+		loop_timer_set(server->live, LIVE_MS);
 	if (server->recorder) {
 		more |= recorder_work(server->recorder, server->sessions.now);
 		if (recorder_waits(server->recorder))
@@ -419,6 +434,9 @@ static int server_start_events(struct server *server)
 		err = loop_timer_new(server, server->loop, server_wake, server,
 				     &server->turn);
 	if (!err)
+		err = loop_timer_new(server, server->loop, server_wake, server,
+				     &server->live);
+	if (!err)
 		err = loop_signal_new(server, server->loop, SIGTERM,
 				      server_terminate, server, &signal);
 	if (!err)
@@ -456,6 +474,48 @@ static bool legacy_has(const struct legacy *legacy, int fd)
 	return false;
 }
 
+/* A worker before this one may have died while it read the state: that is there
+ * as long as nothing else is complete. */
+static bool state_is_there(const struct server_options *options,
+			   struct legacy *legacy)
+{
+	static const char *const names[] = { "state_dump", "db" };
+
+	for (size_t i = 0; i < 2; i++) {
+		snprintf(legacy->file, sizeof(legacy->file), "%s/%s",
+			 options->rundir, names[i]);
+		if (!access(legacy->file, R_OK))
+			return true;
+	}
+	return false;
+}
+
+/* What could be read is better than nothing: guests depend on it. */
+static int server_take_over(struct server *server, struct legacy *legacy)
+{
+	struct stream_fault fault = { 0, "" };
+	struct blob state;
+	int err;
+
+	legacy->handover = true;
+	legacy->inherited = true;
+	legacy->nodes.store = server->store;
+	err = image_new(server, &revival_nodes, &legacy->nodes,
+			&legacy->image);
+	if (!err)
+		err = stream_load(server, legacy->file, &state);
+	if (err)
+		return err;
+	err = handover_read(state, legacy->image, &fault);
+	if (err == -EPROTO)
+		log_error("%s is damaged at %zu: %s", legacy->file,
+			  fault.offset, fault.why);
+	talloc_free((void *)state.data);
+	if (err && err != -EPROTO)
+		return err;
+	return revive_store(&legacy->nodes, legacy->image->generation);
+}
+
 /* Nodes to a tree beside the store, everything else to the image. Who cannot
  * have a journal goes without. */
 static int server_recall(struct server *server, struct keeper_link *link,
@@ -463,23 +523,27 @@ static int server_recall(struct server *server, struct keeper_link *link,
 {
 	const struct server_options *options = server->options;
 	const bool hopeless = keeper_failures(link) >= HOPELESS;
+	const bool handover = !hopeless && options->live_update &&
+			      state_is_there(options, legacy);
 	const struct recorder_options recorder = {
 		.dir = options->journal,
 		.fresh = hopeless ||
-			 (options->fresh && keeper_starts(link) == 1),
+			 (options->fresh && !options->live_update &&
+			  keeper_starts(link) == 1),
 		.keep = hopeless,
 	};
 	int err;
 
 	legacy->nodes.store = server->store;
-	if (!options->journal)
-		return 0;
-	err = recorder_new(server, &recorder, &server->recorder);
-	if (err) {
+	err = options->journal ? recorder_new(server, &recorder,
+					      &server->recorder) : 0;
+	if (err)
 		log_error("cannot keep a journal in %s: %s; a crash would "
 			  "lose everything", options->journal, strerror(-err));
+	if (handover)
+		return server_take_over(server, legacy);
+	if (!server->recorder)
 		return 0;
-	}
 	err = image_new(server, &revival_nodes, &legacy->nodes,
 			&legacy->image);
 	if (!err)
@@ -516,6 +580,7 @@ static int server_revive(struct server *server, const struct legacy *legacy)
 		.inherited = legacy->inherited,
 		.bound = legacy->bound,
 		.found = &legacy->found,
+		.handover = legacy->handover,
 	};
 	const struct image *image = legacy->image;
 
@@ -542,7 +607,8 @@ static void server_start_recorder(struct server *server,
 					       &descriptors[1].fd, 1);
 	recorder_start(server->recorder, &server->sessions, server->domains,
 		       server->store, descriptors, 2,
-		       !found->segments || found->damaged || found->stale);
+		       !found->segments || found->damaged || found->stale ||
+			       legacy->handover);
 	if (found->segments)
 		log_info("went on from the journal: %zu connections",
 			 server->sessions.count);
@@ -598,6 +664,42 @@ static void server_close_rest(struct server *server,
 	talloc_free(keep);
 }
 
+/* ---- live update --------------------------------------------------------*/
+
+static int server_check(void *arg, const char *file, const char *state)
+{
+	return keeper_check(((struct server *)arg)->link, file, state);
+}
+
+static int server_checked(void *arg)
+{
+	return keeper_checked(((struct server *)arg)->link);
+}
+
+static int server_exec(void *arg, char *const argv[])
+{
+	return keeper_exec(((struct server *)arg)->link, argv);
+}
+
+static void server_offer_live_update(struct server *server)
+{
+	static const struct live_update_ops ops = {
+		.check = server_check,
+		.checked = server_checked,
+		.exec = server_exec,
+	};
+	struct live_update *live = &server->world.live;
+
+	live->ops = &ops;
+	live->arg = server;
+	live->rundir = server->options->rundir;
+	live->argv = server->options->argv;
+	live->listener = sock_listener_fd(server->listener);
+	live->port = -1;
+	if (server->port)
+		server->port->ops->descriptors(server->port, &live->port, 1);
+}
+
 /* ---- start, in order -----------------------------------------------------*/
 
 static int server_start_loop(struct server *server)
@@ -637,10 +739,13 @@ static int server_start(struct server *server, struct keeper_link *link,
 	if (err)
 		return server_say(err, "cannot go on", NULL);
 	domains_start(server->domains);
+	server_offer_live_update(server);
 	fault_at(revived);
 	server_start_recorder(server, legacy);
 	server_close_rest(server, legacy);
-	if (legacy->found.segments)
+	if (legacy->handover)
+		unlink(legacy->file);
+	if (legacy->found.segments || legacy->handover)
 		domains_check(server->domains);
 	return 0;
 }
@@ -668,42 +773,79 @@ static int server_free(struct server *server)
 	return 0;
 }
 
-int server_run(const struct server_options *options, struct keeper_link *link)
+/* The successor gets every descriptor, in the keeper's process. */
+static int server_leave(struct server *server)
 {
-	scoped_talloc struct server *server = talloc_zero(NULL, struct server);
+	size_t n;
+	int *fds = server_descriptors(server, &n);
+
+	if (!fds)
+		return 1;
+	for (size_t i = 0; i < n; i++)
+		fcntl(fds[i], F_SETFD, 0);
+	if (server->port)
+		server->port->ops->retire(server->port);
+	return KEEPER_EXEC;
+}
+
+static int server_begin(struct server *server)
+{
+	const struct server_options *options = server->options;
 	struct legacy legacy = { 0 };
 	int err;
+
+	legacy.inherited = keeper_starts(server->link) > 1 ||
+			   options->live_update;
+	if (legacy.inherited && !options->journal && !options->live_update)
+		keeper_close_others(server->link, NULL, 0);
+	else if (legacy.inherited)
+		keeper_inherited(server->link, &legacy.fds, &legacy.n);
+	err = server_start(server, server->link, &legacy);
+	free(legacy.fds);
+	if (err || !options->sandbox)
+		return err;
+	err = sandbox_enter();
+	if (err)
+		log_warn("serving without a sandbox: %s", strerror(-err));
+	return 0;
+}
+
+static int server_live(struct server *server)
+{
+	int err;
+
+	err = server_begin(server);
+	if (err)
+		return 1;
+	keeper_ready(server->link);
+	log_info("xenstored is ready");
+	server->options->ready(server->options->ready_arg);
+	err = loop_run(server->loop, server_tick, server);
+	if (err)
+		log_error("the event loop failed: %s", strerror(abs(err)));
+	if (server->world.live.phase == LIVE_LEAVING)
+		return server_leave(server);
+	unlink(server->options->socket);
+	return err ? 1 : 0;
+}
+
+int server_run(const struct server_options *options, struct keeper_link *link)
+{
+	struct server *server = talloc_zero(NULL, struct server);
+	int status = 1;
 
 	if (!server)
 		return 1;
 	server->options = options;
+	server->link = link;
 	list_init(&server->sessions.all);
 	talloc_set_destructor(server, server_free);
 	server->scratch = talloc_zero(server, struct request);
-	if (!server->scratch)
-		return 1;
 	fault_init(keeper_starts(link));
-	legacy.inherited = keeper_starts(link) > 1;
-	if (legacy.inherited && !options->journal)
-		keeper_close_others(link, NULL, 0);
-	else if (legacy.inherited)
-		keeper_inherited(link, &legacy.fds, &legacy.n);
-	err = server_start(server, link, &legacy);
-	free(legacy.fds);
-	if (err)
-		return 1;
-	if (options->sandbox) {
-		err = sandbox_enter();
-		if (err)
-			log_warn("serving without a sandbox: %s",
-				 strerror(-err));
-	}
-	keeper_ready(link);
-	log_info("xenstored is ready");
-	options->ready(options->ready_arg);
-	err = loop_run(server->loop, server_tick, server);
-	if (err)
-		log_error("the event loop failed: %s", strerror(abs(err)));
-	unlink(options->socket);
-	return err ? 1 : 0;
+	if (server->scratch)
+		status = server_live(server);
+	/* Freeing would close what a successor has inherited. */
+	if (status != KEEPER_EXEC)
+		talloc_free(server);
+	return status;
 }

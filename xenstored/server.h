@@ -37,6 +37,9 @@ struct server_options {
 	const char *trace_file;		/* NULL: none */
 	const char *const *trace_switches;	/* "+io", NULL-terminated */
 	bool sandbox;
+	char *const *argv;		/* for a successor */
+	bool live_update;		/* a predecessor's state is in the
+					 * run directory */
 	/* Called once when clients are served. */
 	void (*ready)(void *arg);
 	void *ready_arg;

@@ -367,7 +367,8 @@ int session_txn_begin(struct session *session, uint32_t *id)
 	return 0;
 }
 
-int session_txn_lost(struct session *session, uint32_t id)
+int session_txn_restore(struct session *session, uint32_t id,
+			struct blob saved)
 {
 	struct session_txn *entry;
 	int err;
@@ -375,8 +376,18 @@ int session_txn_lost(struct session *session, uint32_t id)
 	if (!id || session_txn_entry(session, id))
 		return 0;
 	err = session_txn_new(session, id, &entry);
-	if (!err)
+	if (err)
+		return err;
+	if (!saved.len) {
 		txn_lose(entry->txn);
+		return 0;
+	}
+	/* One of them at a time is within the quota. */
+	talloc_free(entry->txn);
+	err = txn_load(entry, session->sessions->store, session->ledger, saved,
+		       &entry->txn);
+	if (err)
+		talloc_free(entry);
 	return err;
 }
 

@@ -120,8 +120,10 @@ int session_watch(struct session *session, const char *path, size_t relative,
 void session_unwatch(struct session *session, struct watch *watch);
 void session_unwatch_all(struct session *session);
 
-/* A transaction of that id of a predecessor, which can only end in EAGAIN. */
-int session_txn_lost(struct session *session, uint32_t id);
+/* A transaction of that id of a predecessor: what txn_save() said of it, or
+ * nothing; then it can only end in EAGAIN. EINVAL: it said something else. */
+int session_txn_restore(struct session *session, uint32_t id,
+			struct blob saved);
 
 /* Transactions by id. ENOENT: none of that id; ENOSPC: quota; -ENOMEM. */
 int session_txn_begin(struct session *session, uint32_t *id);

@@ -19,6 +19,7 @@
 #include "base/metrics.h"
 #include "base/trace.h"
 #include "domains.h"
+#include "op/live_update.h"
 #include "session.h"
 #include "store/path.h"
 #include "store/view.h"
@@ -85,6 +86,7 @@ struct op_world {
 	struct store_check *check;
 	struct session *checker;
 	bool checked;
+	struct live_update live;
 };
 
 /*

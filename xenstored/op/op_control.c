@@ -95,6 +95,7 @@ bool op_work(struct op_world *world)
 
 void op_forget(struct op_world *world, const struct session *session)
 {
+	live_update_forget(world, session);
 	if (world->checker != session)
 		return;
 	world->checker = NULL;
@@ -446,8 +447,6 @@ static int control_watches(struct request *req, const char **arg, size_t n)
 /* ---- the table -----------------------------------------------------------*/
 
 static int control_help(struct request *req, const char **arg, size_t n);
-static int control_live_update(struct request *req, const char **arg,
-			       size_t n);
 
 /* X(name, handler, parameters) */
 #define COMMANDS(X)                                                            \
@@ -478,14 +477,6 @@ static const struct {
 };
 
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
-
-static int control_live_update(struct request *req, const char **arg, size_t n)
-{
-	(void)req;
-	(void)arg;
-	(void)n;
-	return EINVAL;
-}
 
 static int control_help(struct request *req, const char **arg, size_t n)
 {

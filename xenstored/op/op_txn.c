@@ -13,6 +13,8 @@ int op_transaction_start(struct request *req)
 
 	if (req->view.txn)
 		return EBUSY;
+	if (live_update_holds(req->world, req->session))
+		return OP_HOLD;
 	if (!contender_may_begin(&req->session->contender)) {
 		req->world->metrics->waits++;
 		return OP_HOLD;

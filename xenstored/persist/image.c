@@ -290,19 +290,33 @@ static int image_unwatch_all(void *arg, const struct rec_of_conn *rec)
 	return 0;
 }
 
+int image_add_txn(struct image_conn *conn, uint32_t id, struct blob saved)
+{
+	struct image_txn *txn = talloc_zero(conn, struct image_txn);
+
+	if (!txn)
+		return -ENOMEM;
+	txn->id = id;
+	if (saved.len) {
+		txn->saved.data = talloc_memdup(txn, saved.data, saved.len);
+		txn->saved.len = saved.len;
+		if (!txn->saved.data) {
+			talloc_free(txn);
+			return -ENOMEM;
+		}
+	}
+	list_add_tail(&conn->txns, &txn->in_conn);
+	return 0;
+}
+
 static int image_put_txn(void *arg, const struct rec_txn *rec)
 {
 	struct image_conn *conn = image_conn(arg, rec->conn);
-	struct image_txn *txn;
 
 	if (!conn)
 		return -EPROTO;
-	txn = talloc(conn, struct image_txn);
-	if (!txn)
-		return -ENOMEM;
-	txn->id = conn->rec.last_txn = rec->txn;
-	list_add_tail(&conn->txns, &txn->in_conn);
-	return 0;
+	conn->rec.last_txn = rec->txn;
+	return image_add_txn(conn, rec->txn, (struct blob){ NULL, 0 });
 }
 
 static int image_txn_end(void *arg, const struct rec_txn *rec)
@@ -496,7 +510,7 @@ int image_new(TALLOC_CTX *ctx, const struct record_handlers *nodes,
 		return -ENOMEM;
 	list_init(&image->conns);
 	list_init(&image->domains);
-	image->listener = image->port = -1;
+	image->listener = image->port = image->virq_port = -1;
 	image->nodes = nodes;
 	image->nodes_arg = nodes_arg;
 	err = hash_table_new(image, &image->numbers);

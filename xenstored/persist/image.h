@@ -33,6 +33,7 @@ struct image_message {
 struct image_txn {
 	struct list in_conn;
 	uint32_t id;
+	struct blob saved;	/* see txn_save(); empty: it is lost */
 };
 
 struct image_conn {
@@ -61,6 +62,7 @@ struct image {
 	struct list conns;
 	struct list domains;
 	int32_t listener, port;		/* descriptors, -1: none */
+	int64_t virq_port;		/* that is to be let go, -1: none */
 	/* private */
 	struct hash_table *numbers, *keys;
 	const struct record_handlers *nodes;
@@ -78,6 +80,9 @@ int image_new(TALLOC_CTX *ctx, const struct record_handlers *nodes,
 extern const struct record_handlers image_handlers;
 
 struct image_conn *image_conn(const struct image *image, uint64_t number);
+/* A transaction that was handed over. -ENOMEM. */
+int image_add_txn(struct image_conn *conn, uint32_t id, struct blob saved);
+
 struct image_domain *image_domain(const struct image *image, uint16_t domid);
 
 #endif

@@ -100,6 +100,9 @@ struct rec_domid {
 	uint16_t domid;
 };
 
+/* Those that the daemon offers; a predecessor did not tell. */
+#define REC_FEATURES_DEFAULT 0xffffffff
+
 struct rec_domain {		/* replaces what was known of it */
 	uint16_t domid;
 	uint16_t target;	/* DOMID_INVALID: none */

@@ -2,6 +2,8 @@
 #include "persist/revive.h"
 
 #include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -173,7 +175,7 @@ static void revive_interests(struct session *session,
 	}
 	list_for_each(txn, &was->txns, in_conn)
 	{
-		err = session_txn_lost(session, txn->id);
+		err = session_txn_restore(session, txn->id, txn->saved);
 		if (err)
 			log_error("cannot restore a transaction: %s",
 				  strerror(err < 0 ? -err : err));
@@ -241,12 +243,16 @@ static int revive_client(const struct revive_options *options,
 static struct domain_past past_of(const struct revive_options *options,
 				  const struct rec_domain *rec)
 {
+	uint32_t features = rec->features;
+
+	if (features == REC_FEATURES_DEFAULT)
+		features = domains_options(options->domains)->features;
 	return (struct domain_past){
 		.domid = rec->domid,
 		.target = rec->target,
 		.introduced = rec->introduced,
 		.shutdown_seen = rec->shutdown,
-		.features = rec->features,
+		.features = features,
 		.unique_id = rec->unique_id,
 		.born = rec->born,
 		.limits = &rec->limits,
@@ -267,6 +273,35 @@ static int revive_known(const struct revive_options *options,
 	return domains_restore(options->domains, &past, &session, &more);
 }
 
+/* The port that the toolstack gave to INTRODUCE, as it told in the store. */
+static uint32_t remote_in_store(const struct sessions *sessions, uint16_t domid)
+{
+	char path[64], text[16] = "";
+	const struct node *node;
+	struct blob value;
+
+	snprintf(path, sizeof(path), "/local/domain/%u/store/port", domid);
+	node = tree_find(store_root(sessions->store), path);
+	if (!node)
+		return 0;
+	value = node_value(node);
+	if (value.len < sizeof(text))
+		memcpy(text, value.data, value.len);
+	return strtoul(text, NULL, 10);
+}
+
+/* The predecessor had told the guest of all that it had read. */
+static int revive_handed_over(struct session *session, struct image_conn *was)
+{
+	const struct xenstore_domain_interface *page =
+		ring_page(conn_transport(session->conn));
+
+	was->rec.in += __atomic_load_n(&page->req_cons, __ATOMIC_RELAXED) -
+		       was->in_len;
+	was->rec.out += __atomic_load_n(&page->rsp_prod, __ATOMIC_RELAXED);
+	return revive_session(session, was, 0);
+}
+
 /* Of a ring whose positions nobody knows the page tells the best. */
 static int revive_stale(struct session *session, const struct image_conn *was)
 {
@@ -283,7 +318,7 @@ static int revive_stale(struct session *session, const struct image_conn *was)
 }
 
 static int revive_ring(const struct revive_options *options,
-		       const struct image *image, const struct image_conn *was)
+		       const struct image *image, struct image_conn *was)
 {
 	const struct image_domain *domain = image_domain(image,
 							 was->rec.domid);
@@ -296,7 +331,9 @@ static int revive_ring(const struct revive_options *options,
 		return 0;
 	past = past_of(options, &domain->rec);
 	past.sequence = was->rec.conn;
-	past.as_in_page = options->found->stale;
+	past.as_in_page = options->found->stale || options->handover;
+	if (!past.remote)
+		past.remote = remote_in_store(options->sessions, past.domid);
 	past.cursor = was->rec.in + was->in_len;
 	past.sent = was->rec.out;
 	past.queued = was->out_bytes;
@@ -307,6 +344,8 @@ static int revive_ring(const struct revive_options *options,
 		conn_ignore(session->conn, XENSTORE_ERROR_RINGIDX);
 		return 0;
 	}
+	if (options->handover)
+		return revive_handed_over(session, was);
 	if (options->found->stale)
 		return revive_stale(session, was);
 	return revive_session(session, was, more);
@@ -326,7 +365,7 @@ int revive_sessions(const struct revive_options *options,
 		    const struct image *image)
 {
 	const struct image_domain *domain;
-	const struct image_conn *conn;
+	struct image_conn *conn;
 	int err = 0;
 
 	list_for_each(domain, &image->domains, in_image)

@@ -37,6 +37,7 @@ struct revive_options {
 	bool inherited;		/* descriptors are open still, ... */
 	bool bound;		/* ... and event channels bound */
 	const struct journal_found *found;
+	bool handover;		/* positions of rings are those in the pages */
 };
 
 /* After the port and the store are there. Whoever cannot be brought back is
