@@ -66,7 +66,8 @@ struct legacy {
 	struct revival nodes;
 	struct image *image;		/* NULL: there is no journal */
 	struct journal_found found;
-	bool handover;			/* by a live update */
+	bool handover;			/* by a live update, ... */
+	bool dump;			/* ... of oxenstored */
 	char file[PATH_MAX];		/* what was handed over */
 };
 
@@ -506,6 +507,7 @@ static int server_take_over(struct server *server, struct legacy *legacy)
 		err = stream_load(server, legacy->file, &state);
 	if (err)
 		return err;
+	legacy->dump = stream_is_dump(state.data, state.len);
 	err = handover_read(state, legacy->image, &fault);
 	if (err == -EPROTO)
 		log_error("%s is damaged at %zu: %s", legacy->file,
@@ -681,7 +683,8 @@ static int server_exec(void *arg, char *const argv[])
 	return keeper_exec(((struct server *)arg)->link, argv);
 }
 
-static void server_offer_live_update(struct server *server)
+static void server_offer_live_update(struct server *server,
+				     const struct legacy *legacy)
 {
 	static const struct live_update_ops ops = {
 		.check = server_check,
@@ -693,6 +696,7 @@ static void server_offer_live_update(struct server *server)
 	live->ops = &ops;
 	live->arg = server;
 	live->rundir = server->options->rundir;
+	live->done = legacy->dump;
 	live->argv = server->options->argv;
 	live->listener = sock_listener_fd(server->listener);
 	live->port = -1;
@@ -739,7 +743,7 @@ static int server_start(struct server *server, struct keeper_link *link,
 	if (err)
 		return server_say(err, "cannot go on", NULL);
 	domains_start(server->domains);
-	server_offer_live_update(server);
+	server_offer_live_update(server, legacy);
 	fault_at(revived);
 	server_start_recorder(server, legacy);
 	server_close_rest(server, legacy);

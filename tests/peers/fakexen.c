@@ -54,9 +54,12 @@ static xenevtchn_handle *evtchn_handle(int fifo)
 xenevtchn_handle *xenevtchn_open(struct xentoollog_logger *logger,
 				 unsigned int flags)
 {
+	xenevtchn_handle *xce = evtchn_handle(-1);
+
 	(void)logger;
-	(void)flags;
-	return evtchn_handle(-1);
+	if (xce && flags & XENEVTCHN_NO_CLOEXEC)
+		fcntl(xce->fifo, F_SETFD, 0);
+	return xce;
 }
 
 xenevtchn_handle *xenevtchn_fdopen(struct xentoollog_logger *logger, int fd,

@@ -309,6 +309,10 @@ static int live_start(struct request *req, const char **arg, size_t n)
 	struct live_update *live = &req->world->live;
 	int err;
 
+	if (live->done && live->phase == LIVE_NONE) {
+		live->done = false;
+		return reply_ok(req);
+	}
 	if (live->owner != req->session)
 		return reply_string(req, "Not in live-update session.");
 	if (live->asker)

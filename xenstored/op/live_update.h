@@ -44,6 +44,8 @@ struct live_update {
 	const char *rundir;
 	char *const *argv;		/* our own command line */
 	int listener, port;		/* descriptors for the successor */
+	bool done;			/* we are a successor, and the tool of
+					 * oxenstored will ask whether it is */
 	enum live_update_phase phase;
 	const struct session *owner;	/* who named the file */
 	struct session *asker;		/* who waits for the start */

@@ -28,20 +28,28 @@ static int revive_begin(void *arg, const struct rec_begin *rec)
 	return 0;
 }
 
+static int revive_change(struct revival *revival, const struct rec_node *rec,
+			 struct perms *perms);
+
 static int revive_create(struct revival *revival, const struct rec_node *rec,
 			 struct perms *perms)
 {
 	struct nodes *nodes = store_nodes(revival->store);
+	int err;
 
-	if (path_is_root(rec->path) && !revival->root) {
-		int err = tree_new(nodes, perms, rec->generation,
-				   &revival->root);
-
-		return err ? err : tree_set_value(nodes, &revival->root,
-						  rec->path, rec->value,
-						  rec->generation);
+	/* C xenstored tells special nodes before "/". */
+	if (!revival->root) {
+		err = tree_new(nodes, perms, rec->generation, &revival->root);
+		if (err)
+			return err;
+		revival->no_top = true;
 	}
-	if (!revival->root || tree_find(revival->root, rec->path))
+	if (path_is_root(rec->path) && revival->no_top) {
+		revival->no_top = false;
+		return revive_change(revival, rec, perms);
+	}
+	if (tree_find(revival->root, rec->path) ||
+	    (revival->no_top && !path_is_special(rec->path)))
 		return -EPROTO;
 	return tree_create(nodes, &revival->root, rec->path, perms, rec->value,
 			   rec->generation, NULL);

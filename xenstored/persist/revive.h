@@ -19,6 +19,7 @@
 struct revival {
 	struct store *store;
 	struct node *root;	/* NULL: no node so far */
+	bool no_top;		/* its "/" was not told yet */
 };
 
 /* For image_new(), with a struct revival as argument. */
