@@ -23,15 +23,6 @@
 /* So many more allocations succeed, of talloc's and of others. */
 static uint64_t mallocs_left = UINT64_MAX;
 
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define SANITIZED
-#endif
-#endif
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED
-#endif
-
 #ifndef SANITIZED	/* they want malloc() for themselves */
 void *__libc_malloc(size_t size);
 void *__libc_calloc(size_t n, size_t size);
