@@ -276,11 +276,34 @@ static const char *short_options(TALLOC_CTX *ctx)
 	return text;
 }
 
+/* The quotas that have a letter. */
+static bool take_quota(struct options *options, int letter)
+{
+	static const struct {
+		int letter;
+		enum quota_item item;
+	} quotas[] = {
+		{ 'E', QUOTA_NODES },	     { 'S', QUOTA_NODE_SIZE },
+		{ 'W', QUOTA_WATCHES },	     { 't', QUOTA_TRANSACTIONS },
+		{ 'A', QUOTA_NODE_PERMS },   { 'M', QUOTA_PATH_MAX },
+	};
+
+	for (size_t i = 0; i < sizeof(quotas) / sizeof(quotas[0]); i++) {
+		if (quotas[i].letter != letter)
+			continue;
+		options->server.domains.limits.hard[quotas[i].item] =
+			number(optarg);
+		return true;
+	}
+	return false;
+}
+
 static void take(TALLOC_CTX *ctx, struct options *options, int letter)
 {
 	struct server_options *server = &options->server;
-	uint32_t *hard = server->domains.limits.hard;
 
+	if (take_quota(options, letter))
+		return;
 	switch (letter) {
 	case 'F':
 		options->pid_file = absolute(ctx, optarg);
@@ -295,24 +318,6 @@ static void take(TALLOC_CTX *ctx, struct options *options, int letter)
 		break;
 	case OPT_TRACE_CONTROL:
 		add_switch(options, optarg);
-		break;
-	case 'E':
-		hard[QUOTA_NODES] = number(optarg);
-		break;
-	case 'S':
-		hard[QUOTA_NODE_SIZE] = number(optarg);
-		break;
-	case 'W':
-		hard[QUOTA_WATCHES] = number(optarg);
-		break;
-	case 't':
-		hard[QUOTA_TRANSACTIONS] = number(optarg);
-		break;
-	case 'A':
-		hard[QUOTA_NODE_PERMS] = number(optarg);
-		break;
-	case 'M':
-		hard[QUOTA_PATH_MAX] = number(optarg);
 		break;
 	case 'Q':
 	case 'q':
