@@ -59,23 +59,33 @@ int view_node(const struct view *view, const char *path, unsigned int facets,
 }
 
 /* One step on the live store, published at once. */
+static int live_begin(const struct view *view, struct edit *edit)
+{
+	return edit_begin(edit, view->store, EDIT_SINGLE, view->who,
+			  view->ledger);
+}
+
+static int live_end(struct edit *edit, int err)
+{
+	if (err)
+		edit_drop(edit);
+	else
+		edit_publish(edit);
+	return err;
+}
+
 static int live_write(const struct view *view, const char *path,
 		      struct node *node, struct blob value)
 {
 	struct edit edit;
 	int err;
 
-	err = edit_begin(&edit, view->store, EDIT_SINGLE, view->who,
-			 view->ledger);
+	err = live_begin(view, &edit);
 	if (err)
 		return err;
 	err = node ? edit_set_value(&edit, path, node, value) :
 		     edit_create(&edit, path, value);
-	if (err)
-		edit_drop(&edit);
-	else
-		edit_publish(&edit);
-	return err;
+	return live_end(&edit, err);
 }
 
 static int live_remove(const struct view *view, const char *path,
@@ -84,16 +94,11 @@ static int live_remove(const struct view *view, const char *path,
 	struct edit edit;
 	int err;
 
-	err = edit_begin(&edit, view->store, EDIT_SINGLE, view->who,
-			 view->ledger);
+	err = live_begin(view, &edit);
 	if (err)
 		return err;
 	err = edit_remove(&edit, path, node);
-	if (err)
-		edit_drop(&edit);
-	else
-		edit_publish(&edit);
-	return err;
+	return live_end(&edit, err);
 }
 
 static int live_set_perms(const struct view *view, const char *path,
@@ -102,16 +107,11 @@ static int live_set_perms(const struct view *view, const char *path,
 	struct edit edit;
 	int err;
 
-	err = edit_begin(&edit, view->store, EDIT_SINGLE, view->who,
-			 view->ledger);
+	err = live_begin(view, &edit);
 	if (err)
 		return err;
 	err = edit_set_perms(&edit, path, node, perms);
-	if (err)
-		edit_drop(&edit);
-	else
-		edit_publish(&edit);
-	return err;
+	return live_end(&edit, err);
 }
 
 int view_write(const struct view *view, const char *path, struct blob value)
