@@ -713,6 +713,29 @@ static void events_of_a_commit_come_in_order_of_first_access(void **state)
 	assert_string_equal(world_told(w), "v/z c/a/b r/r/s c/r/s/t");
 }
 
+/* B1, S3: the claim of the first owner is let go once */
+static void a_node_may_change_hands_several_times(void **state)
+{
+	struct world *w = *state;
+	struct txn *txn;
+
+	put(w, 0, "/a", "");
+	assert_int_equal(chmod(w, 0, "/a", "n1"), 0);
+	txn = begin(w, 0);
+	assert_int_equal(chmod_in(w, 0, txn, "/a", "n2"), 0);
+	put_in(w, 0, txn, "/b", "");
+	assert_int_equal(chmod_in(w, 0, txn, "/a", "n1"), 0);
+	put_in(w, 0, txn, "/c", "");
+	assert_int_equal(chmod_in(w, 0, txn, "/a", "n2"), 0);
+	assert_int_equal(commit(w, 0, txn), 0);
+	assert_string_equal(perms(w, 0, "/a"), "n2");
+	assert_int_equal(store_purge_domain(w->store, 1, false), 0);
+	assert_string_equal(get(w, 0, "/a"), "");
+	assert_int_equal(store_purge_domain(w->store, 2, false), 0);
+	assert_string_equal(get(w, 0, "/a"), "ENOENT");
+}
+
+
 #define TXN_TEST(name) HARNESS_TEST(name, world_setup, world_teardown)
 
 static const struct CMUnitTest tests[] = {
@@ -726,6 +749,7 @@ static const struct CMUnitTest tests[] = {
 	TXN_TEST(two_that_remove_the_same_conflict),
 	TXN_TEST(one_that_wrote_nothing_commits),
 	TXN_TEST(a_listing_conflicts_with_another_child_but_not_with_a_value),
+	TXN_TEST(a_node_may_change_hands_several_times),
 	TXN_TEST(own_writes_are_seen_in_every_answer),
 	TXN_TEST(created_and_removed_again_fires_nothing),
 	TXN_TEST(each_removal_fires_though_one_is_below_another),

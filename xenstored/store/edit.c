@@ -172,8 +172,10 @@ static int edit_refunds(struct edit *edit, const struct owner *owner,
 			continue;
 		err = tree_walk_new(edit->ctx, change->before, change->path,
 				    &walk);
-		while (!err && budget-- &&
-		       !(err = tree_walk_next(walk, &node, &path))) {
+		for (; !err && budget; budget--) {
+			err = tree_walk_next(walk, &node, &path);
+			if (err)
+				break;
 			if (perms_owner(node_perms(node)) != owner->domid)
 				continue;
 			sum->nodes++;
@@ -332,7 +334,8 @@ static int plan_move(struct edit *edit, const char *path, struct node *node,
 	struct perms *was = node_perms(node);
 	size_t len = strlen(path);
 	struct node *parent;
-	struct claim **lost;
+	struct lost_claim *lost;
+	struct owner *owner;
 	struct claim *claim;
 	int err = 0;
 
@@ -344,14 +347,14 @@ static int plan_move(struct edit *edit, const char *path, struct node *node,
 		err = edit_claim(edit, was, CLAIM_KIDS, path, len);
 	if (err)
 		return err;
-	claim = claim_find(owners_find(edit->store->owners, perms_owner(was)),
-			   path, len);
+	owner = owners_find(edit->store->owners, perms_owner(was));
+	claim = claim_find(owner, path, len);
 	if (claim && claim->kinds == CLAIM_NODE && !node_kids(node)) {
-		lost = talloc_realloc(edit->ctx, edit->lost, struct claim *,
+		lost = talloc_realloc(edit->ctx, edit->lost, struct lost_claim,
 				      edit->nlost + 1);
 		if (!lost)
 			return -ENOMEM;
-		lost[edit->nlost++] = claim;
+		lost[edit->nlost++] = (struct lost_claim){ owner, path, len };
 		edit->lost = lost;
 	}
 	return 0;
@@ -462,8 +465,14 @@ static void settle_owners(struct edit *edit)
 	for (size_t i = 0; i < edit->naccounts; i++)
 		owner_account(edit->accounts[i].owner, edit->accounts[i].nodes,
 			      edit->accounts[i].memory);
-	for (size_t i = 0; i < edit->nlost; i++)
-		claim_drop(edit->lost[i]);
+	for (size_t i = 0; i < edit->nlost; i++) {
+		const struct lost_claim *lost = &edit->lost[i];
+
+		/* not found: lost twice, for it had changed hands back */
+		claim = claim_find(lost->owner, lost->path, lost->len);
+		if (claim)
+			claim_drop(claim);
+	}
 	list_for_each_safe(claim, tmp, &edit->claims, in_owner)
 	{
 		list_del(&claim->in_owner);

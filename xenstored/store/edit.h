@@ -28,6 +28,13 @@ struct account {
 	int64_t nodes, memory;
 };
 
+/* A claim that is true no more; maybe noted more than once. */
+struct lost_claim {
+	struct owner *owner;
+	const char *path;
+	size_t len;
+};
+
 enum edit_form {
 	EDIT_SINGLE,
 	EDIT_SEVERAL,
@@ -49,7 +56,7 @@ struct edit {
 	size_t naccounts, accounts_room;
 	struct account inline_accounts[ACCOUNTS_INLINE];
 	struct list claims;	/* to be entered */
-	struct claim **lost;	/* to be dropped */
+	struct lost_claim *lost;	/* to be dropped */
 	size_t nlost;
 	struct reap_job **jobs;	/* of removed nodes with children, in the
 				 * order of the changes */
