@@ -18,6 +18,7 @@ struct domain {
 	uint16_t domid;
 	bool introduced;
 	bool shutdown_seen;
+	bool over;		/* but its nodes could not be removed yet */
 	uint32_t features;
 	uint64_t unique_id;
 	uint64_t born;		/* generation when the record was made */
@@ -35,7 +36,8 @@ struct domains {
 	struct list all;
 	/* Sparse, like the ledgers. */
 	struct domain **leaf[256];
-	struct log_limit quota_log;
+	size_t over;		/* domains that are */
+	struct log_limit quota_log, purge_log;
 	const struct domains_tap *tap;	/* NULL: nobody listens */
 	void *tap_arg;
 };
@@ -153,6 +155,11 @@ static void quota_crossed(void *arg, const struct ledger *ledger,
 {
 	struct domains *domains = arg;
 	uint16_t domid = ledger_domid(ledger);
+	struct domain *domain = domains_find(domains, domid);
+
+	/* It may go on, also when others removed what was too much. */
+	if (hard && !above && domain && domain->session)
+		conn_recheck(domain->session->conn);
 
 	trace_line(domains->trace, TRACE_ACC, "d%u %s %s %s limit", domid,
 		   quota_name(item), above ? "above" : "below",
@@ -178,6 +185,7 @@ static int domain_unlink(struct domain *domain)
 	TALLOC_FREE(domain->session);
 	list_del(&domain->in_all);
 	*domain_slot(domains, domain->domid) = NULL;
+	domains->over -= domain->over;
 	if (domains->tap)
 		domains->tap->gone(domains->tap_arg, domain->domid);
 	trace_line(domains->trace, TRACE_OBJ, "DESTROY domain %u",
@@ -251,33 +259,6 @@ static int domain_state(const struct domains *domains, uint16_t domid,
 	return domains->port->ops->state(domains->port, domid, out);
 }
 
-int domains_know(struct domains *domains, uint16_t domid, struct domain **out)
-{
-	struct dom_state state;
-	int err;
-
-	*out = domains_find(domains, domid);
-	if (*out)
-		return 0;
-	err = domain_state(domains, domid, &state);
-	if (err)
-		return err;
-	if (state.dying)
-		return ENOENT;
-	return domain_new(domains, domid, state.unique_id, out);
-}
-
-/* For the store: see store_set_lives(). */
-static bool domain_lives(void *arg, uint16_t domid, uint64_t since)
-{
-	struct domains *domains = arg;
-	struct domain *domain;
-
-	return !domains_know(domains, domid, &domain) &&
-	       (domain->born <= since ||
-		domain_is_fixed(domains, domid));
-}
-
 static void domains_fire(struct domains *domains, const char *name,
 			 const uint16_t *domids, size_t n)
 {
@@ -304,8 +285,8 @@ static void domains_drop_target(struct domains *domains, uint16_t target)
 
 /*
  * Ends a domain up to its event, which the caller fires. Memory may be too
- * short to remove its nodes at once: then the record stays and the next look
- * at the domains tries again.
+ * short to remove its nodes at once: then the record stays, and the next look
+ * at the domains tries again, and tells.
  */
 static int domain_end(struct domain *domain)
 {
@@ -313,13 +294,16 @@ static int domain_end(struct domain *domain)
 	int err;
 
 	TALLOC_FREE(domain->session);
-	domain->introduced = false;
 	domains_drop_target(domains, domain->domid);
+	domains->over += !domain->over;
+	domain->over = true;
 	err = store_purge_domain(domains->sessions->store, domain->domid,
 				 domains->options.keep_orphans);
 	if (err) {
-		log_error("cannot remove the nodes of domain %u: %s",
-			  domain->domid, strerror(-err));
+		if (log_limit(&domains->purge_log, domains->sessions->now,
+			      NULL))
+			log_error("cannot remove the nodes of domain %u: %s",
+				  domain->domid, strerror(-err));
 		domain_changed(domain);
 		return err;
 	}
@@ -327,6 +311,53 @@ static int domain_end(struct domain *domain)
 		domains->tap->purged(domains->tap_arg, domain->domid);
 	talloc_free(domain);
 	return 0;
+}
+
+static int domain_end_and_tell(struct domain *domain)
+{
+	struct domains *domains = domain->domains;
+	bool tell = domain->introduced;
+	uint16_t domid = domain->domid;
+	int err;
+
+	err = domain_end(domain);
+	if (!err && tell)
+		domains_fire(domains, RELEASE_EVENT, &domid, 1);
+	return err;
+}
+
+int domains_know(struct domains *domains, uint16_t domid, struct domain **out)
+{
+	struct dom_state state;
+	int err = 0;
+
+	*out = domains_find(domains, domid);
+	if (*out && (*out)->over)
+		err = domain_end_and_tell(*out);
+	else if (*out)
+		return 0;
+	if (!err)
+		err = domain_state(domains, domid, &state);
+	if (err)
+		return err;
+	if (state.dying)
+		return ENOENT;
+	return domain_new(domains, domid, state.unique_id, out);
+}
+
+/* For the store: see store_set_lives(). */
+static int domain_lives(void *arg, uint16_t domid, uint64_t since)
+{
+	struct domains *domains = arg;
+	struct domain *domain;
+	int err;
+
+	err = domains_know(domains, domid, &domain);
+	if (err)
+		return err < 0 ? err : ENOENT;
+	return domain->born <= since || domain_is_fixed(domains, domid) ?
+		       0 :
+		       ENOENT;
 }
 
 static int domain_map(struct domains *domains, uint16_t domid, uint64_t gfn,
@@ -386,15 +417,44 @@ static int domain_introduce_first(struct domain *domain, uint64_t gfn,
 	return 0;
 }
 
+/* M1, M3. True: the domain is over and shall be ended. */
+static bool domain_is_over(const struct domain *domain,
+			   const struct dom_state *state, int err)
+{
+	return domain->over || err == ENOENT ||
+	       (!err && (state->dying ||
+			 state->unique_id != domain->unique_id));
+}
+
+/* Who introduces a domain may be faster than the news of the death of the
+ * former one. */
+static int domains_end_former(struct domains *domains, uint16_t domid)
+{
+	struct domain *domain = domains_find(domains, domid);
+	struct dom_state state;
+	int err;
+
+	if (!domain || domain_is_fixed(domains, domid))
+		return 0;
+	err = domain_state(domains, domid, &state);
+	return domain_is_over(domain, &state, err) ?
+		       domain_end_and_tell(domain) :
+		       0;
+}
+
 int domains_introduce(struct domains *domains, uint16_t domid, uint64_t gfn,
 		      uint32_t remote)
 {
 	struct domain *domain;
-	bool known = domains_find(domains, domid);
+	bool known;
 	int err;
 
 	if (!remote)
 		return EINVAL;
+	err = domains_end_former(domains, domid);
+	if (err)
+		return err;
+	known = domains_find(domains, domid);
 	err = domains_know(domains, domid, &domain);
 	if (err)
 		return err;
@@ -425,11 +485,7 @@ int domains_release(struct domains *domains, uint16_t domid)
 	if (domain_is_fixed(domains, domid))
 		return EINVAL;
 	err = domain_find_introduced(domains, domid, &domain);
-	if (!err)
-		err = domain_end(domain);
-	if (!err)
-		domains_fire(domains, RELEASE_EVENT, &domid, 1);
-	return err;
+	return err ? err : domain_end_and_tell(domain);
 }
 
 int domains_resume(struct domains *domains, uint16_t domid)
@@ -488,14 +544,6 @@ int domains_set_features(struct domains *domains, uint16_t domid,
 	return 0;
 }
 
-/* M1, M3. True: the domain is over and shall be ended. */
-static bool domain_is_over(const struct domain *domain,
-			   const struct dom_state *state, int err)
-{
-	return err == ENOENT || state->dying ||
-	       state->unique_id != domain->unique_id;
-}
-
 static void domain_set_shutdown(struct domain *domain)
 {
 	domain->shutdown_seen = true;
@@ -521,16 +569,16 @@ void domains_check(struct domains *domains)
 		if (domain_is_fixed(domains, domid))
 			continue;
 		err = domain_state(domains, domid, &state);
-		if (err && err != ENOENT)
-			continue;	/* cannot tell: it lives */
 		if (domain_is_over(domain, &state, err))
 			tell &= !domain_end(domain);
-		else if (state.shutdown && !domain->shutdown_seen)
+		else if (!err && state.shutdown && !domain->shutdown_seen)
 			domain_set_shutdown(domain);
 		else
-			tell = false;
-		if (tell && told && n < known)
+			tell = false;	/* also if it cannot be known */
+		if (tell && told)
 			told[n++] = domid;
+		else if (tell)
+			domains_fire(domains, RELEASE_EVENT, &domid, 1);
 	}
 	if (n)
 		domains_fire(domains, RELEASE_EVENT, told, n);
@@ -541,8 +589,13 @@ void domains_scan(struct domains *domains)
 	struct domain *domain;
 
 	list_for_each(domain, &domains->all, in_all)
-		if (domain_connected(domain))
+		if (domain->session)
 			ring_scan(conn_transport(domain->session->conn));
+}
+
+bool domains_unfinished(const struct domains *domains)
+{
+	return domains->over;
 }
 
 static void domains_changed(void *arg)
@@ -572,6 +625,16 @@ void domains_set_port(struct domains *domains, struct xenport *port)
 	port->arg = domains;
 }
 
+/* Before the leaves that they leave. */
+static int domains_free(struct domains *domains)
+{
+	struct domain *domain;
+
+	while ((domain = list_first(&domains->all, struct domain, in_all)))
+		talloc_free(domain);
+	return 0;
+}
+
 int domains_new(TALLOC_CTX *ctx, struct sessions *sessions,
 		struct ledgers *ledgers, struct xenport *port,
 		struct trace *trace, const struct domains_options *options,
@@ -589,6 +652,7 @@ int domains_new(TALLOC_CTX *ctx, struct sessions *sessions,
 	domains->trace = trace;
 	domains->options = *options;
 	list_init(&domains->all);
+	talloc_set_destructor(domains, domains_free);
 	err = domain_new(domains, options->priv, 0, &fixed);
 	if (!err && options->self != options->priv)
 		err = domain_new(domains, options->self, 0, &fixed);

@@ -131,6 +131,8 @@ int domains_set_features(struct domains *domains, uint16_t domid,
 
 /* Something changed its state: looks at all that are known. */
 void domains_check(struct domains *domains);
+/* Memory was short when a domain ended: look again in a while. */
+bool domains_unfinished(const struct domains *domains);
 /* The slow safety scan of all rings. */
 void domains_scan(struct domains *domains);
 

@@ -202,6 +202,8 @@ static bool server_tick(void *arg)
 	sessions_bury(&server->sessions);
 	if (!list_empty(&server->sessions.listings))
 		server_arm_housekeeping(server);
+	if (domains_unfinished(server->domains))
+		server_arm_housekeeping(server);
 	server_arm_scan(server);
 
 	txns_trim(server->store, server->sessions.now);
@@ -228,6 +230,8 @@ static void server_housekeeping(void *arg)
 	bool again;
 
 	server->sessions.now = now;
+	if (domains_unfinished(server->domains))
+		domains_check(server->domains);
 	again = sessions_expire_listings(&server->sessions);
 	list_for_each(session, &server->sessions.all, in_all)
 	{

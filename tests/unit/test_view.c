@@ -118,18 +118,19 @@ static void set_perms_refuses_in_the_order_of_the_specification(void **state)
 	assert_string_equal(perms(w, 5, "@releaseDomain"), "n0 r5");
 }
 
-static bool lives(void *arg, uint16_t domid, uint64_t since)
+/* *arg: what is said of others. */
+static int lives(void *arg, uint16_t domid, uint64_t since)
 {
-	(void)arg;
 	(void)since;
-	return domid <= GUESTS;
+	return domid <= GUESTS ? 0 : *(const int *)arg;
 }
 
 static void entries_of_dead_domains_are_stored_stale(void **state)
 {
 	struct world *w = *state;
+	int others = ENOENT;
 
-	store_set_lives(w->store, lives, NULL);
+	store_set_lives(w->store, lives, &others);
 	assert_int_equal(mk(w, 0, "/d"), 0);
 	assert_int_equal(chmod(w, 0, "/d", "n0 r77 r5 r32757"), 0);
 	assert_string_equal(perms(w, 0, "/d"), "n0 r77? r5 r32757");
@@ -137,6 +138,19 @@ static void entries_of_dead_domains_are_stored_stale(void **state)
 	w->who[0].features = 0;
 	assert_int_equal(chmod(w, 0, "/d", "n0 r32757"), 0);
 	assert_string_equal(perms(w, 0, "/d"), "n0 r32757?");
+}
+
+static void a_domain_that_cannot_be_asked_about_is_not_taken_for_dead(
+	void **state)
+{
+	struct world *w = *state;
+	int others = -ENOMEM;
+
+	store_set_lives(w->store, lives, &others);
+	assert_int_equal(mk(w, 0, "/d"), 0);
+	assert_int_equal(chmod(w, 0, "/d", "n0 r77"), -ENOMEM);
+	assert_int_equal(chmod(w, 0, "/d", "n77"), -ENOMEM);
+	assert_string_equal(perms(w, 0, "/d"), "n0");
 }
 
 /* Q3 of base/quota.h, at the store */
@@ -545,6 +559,7 @@ static const struct CMUnitTest tests[] = {
 	VIEW_TEST(a_new_node_belongs_to_the_guest_that_made_it),
 	VIEW_TEST(set_perms_refuses_in_the_order_of_the_specification),
 	VIEW_TEST(entries_of_dead_domains_are_stored_stale),
+	VIEW_TEST(a_domain_that_cannot_be_asked_about_is_not_taken_for_dead),
 	VIEW_TEST(a_quota_of_n_admits_exactly_n),
 	VIEW_TEST(whoever_is_about_to_be_refused_first_gets_back_what_is_his),
 	VIEW_TEST(a_dead_domain_leaves_nothing),

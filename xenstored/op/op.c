@@ -8,8 +8,6 @@
 #include <string.h>
 #include <time.h>
 
-#include "base/log.h"
-
 static const struct {
 	const char *name;
 	int (*handler)(struct request *req);
@@ -87,8 +85,9 @@ static int request_run(struct request *req)
 /* A failure of ours: the client learns its name, the operator the rest. */
 static int request_failed(const struct request *req, int err)
 {
-	log_error("%s of domain %u failed: %s", op_name(req->hdr.type),
-		  req->session->who.domid, strerror(-err));
+	if (log_limit(&req->world->failed, req->world->now, NULL))
+		log_error("%s of domain %u failed: %s", op_name(req->hdr.type),
+			  req->session->who.domid, strerror(-err));
 	return -err;
 }
 

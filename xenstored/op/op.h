@@ -16,6 +16,7 @@
 #ifndef OP_OP_H
 #define OP_OP_H
 
+#include "base/log.h"
 #include "base/metrics.h"
 #include "base/trace.h"
 #include "domains.h"
@@ -82,6 +83,7 @@ struct op_world {
 	struct metrics *metrics;
 	uint64_t now;			/* ms */
 	uint32_t features;		/* what the daemon offers */
+	struct log_limit failed;	/* requests, by our fault */
 	/* A CONTROL check that goes on, in slices, and who waits for it. */
 	struct store_check *check;
 	struct session *checker;

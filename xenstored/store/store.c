@@ -202,9 +202,9 @@ void store_set_lives(struct store *store, store_lives_fn *fn, void *arg)
 	store->lives_arg = arg;
 }
 
-bool store_lives(const struct store *store, uint16_t domid, uint64_t since)
+int store_lives(const struct store *store, uint16_t domid, uint64_t since)
 {
-	return !store->lives || store->lives(store->lives_arg, domid, since);
+	return store->lives ? store->lives(store->lives_arg, domid, since) : 0;
 }
 
 bool store_reap(struct store *store, unsigned int budget)

@@ -43,6 +43,6 @@ struct store {
 
 /* Bytes that only snapshots hold, about. */
 uint64_t store_retained(struct store *store);
-bool store_lives(const struct store *store, uint16_t domid, uint64_t since);
+int store_lives(const struct store *store, uint16_t domid, uint64_t since);
 
 #endif

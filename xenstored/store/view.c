@@ -175,14 +175,15 @@ int view_rm(const struct view *view, const char *path)
 	return live_remove(view, path, node);
 }
 
-/* Is the entry stale from the start? */
-static bool born_stale(const struct view *view, const struct perm *perm)
+/* ENOENT: the entry is stale from the start. */
+static int born_well(const struct view *view, const struct perm *perm)
 {
 	if (perm->domid == DOMID_ANY)
-		return !(view->who->features &
-			 XENSTORE_SERVER_FEATURE_DOMID_ANY);
-	return !store_lives(view->store, perm->domid,
-			    store_generation(view->store));
+		return view->who->features & XENSTORE_SERVER_FEATURE_DOMID_ANY ?
+			       0 :
+			       ENOENT;
+	return store_lives(view->store, perm->domid,
+			   store_generation(view->store));
 }
 
 int view_judge_perms(const struct view *view, const struct perm *list,
@@ -193,7 +194,7 @@ int view_judge_perms(const struct view *view, const struct perm *list,
 			return ENOSPC;
 		ledger_saw(view->ledger, QUOTA_NODE_PERMS, n);
 	}
-	return born_stale(view, &list[0]) ? ENOENT : 0;
+	return born_well(view, &list[0]);
 }
 
 /* The list as it is stored; the caller owns a reference. */
@@ -205,8 +206,13 @@ static int view_intern(const struct view *view, const struct perm *list,
 
 	if (!copy)
 		return -ENOMEM;
-	for (size_t i = 0; i < n; i++)
-		copy[i].stale = born_stale(view, &copy[i]);
+	for (size_t i = 0; i < n; i++) {
+		int err = born_well(view, &copy[i]);
+
+		if (err < 0)
+			return err;
+		copy[i].stale = err != 0;
+	}
 	return perms_intern(store_perms_table(view->store), copy, n, out);
 }
 
