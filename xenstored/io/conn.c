@@ -114,22 +114,15 @@ static void conn_call(struct conn *conn, enum conn_call call)
 
 /* ---- what throttles ------------------------------------------------------ */
 
-static bool ledger_reached(const struct ledger *ledger, enum quota_item item)
-{
-	uint32_t limit = ledger_limit(ledger, item);
-
-	return limit && ledger_used(ledger, item) >= limit;
-}
-
 static const char *conn_limit(const struct conn *conn)
 {
 	if (conn->queued_bytes >= OUTPUT_STOP)
 		return "unread output";
 	if (!conn->ledger || conn->who->privileged)
 		return NULL;
-	if (ledger_reached(conn->ledger, QUOTA_OUTSTANDING))
+	if (!ledger_admits(conn->ledger, QUOTA_OUTSTANDING, 1))
 		return "outstanding";
-	if (ledger_reached(conn->ledger, QUOTA_MEMORY))
+	if (!ledger_admits(conn->ledger, QUOTA_MEMORY, 0))
 		return "memory";
 	return NULL;
 }
