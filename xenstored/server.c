@@ -194,6 +194,7 @@ static bool server_tick(void *arg)
 	server_end_turns(server);
 
 	server_rounds(server);
+	sessions_drop_broken(&server->sessions);
 	if (server->world.live.phase == LIVE_LEAVING) {
 		loop_stop(server->loop);
 		return false;

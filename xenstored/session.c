@@ -29,6 +29,7 @@ void sessions_init(struct sessions *sessions, struct watch_index *index,
 	list_init(&sessions->all);
 	list_init(&sessions->ready);
 	list_init(&sessions->dirty);
+	list_init(&sessions->broken);
 	list_init(&sessions->dead);
 	list_init(&sessions->listings);
 }
@@ -65,17 +66,16 @@ static void session_dirty(void *arg, struct conn *conn)
 	session_set_dirty(arg);
 }
 
-static void session_drop(struct session *session, bool watches);
-
 static void session_lost(void *arg, struct conn *conn, const char *why)
 {
 	struct session *session = arg;
 
 	(void)conn;
-	if (session->ring)	/* stays, ignored, until its domain dies */
-		session_drop(session, true);
-	else
+	if (!session->ring)
 		session_bury(session, why);
+	else if (list_empty(&session->in_dead))
+		/* stays, ignored, until its domain dies */
+		list_add_tail(&session->sessions->broken, &session->in_dead);
 }
 
 static void session_peer_reset(void *arg, struct conn *conn, bool watches)
@@ -173,6 +173,7 @@ static void session_turn(struct contender *contender)
 
 static int session_free(struct session *session)
 {
+	session->lost = "it ends";	/* what is refunded wakes it no more */
 	list_del(&session->in_all);
 	list_del(&session->in_ready);
 	list_del(&session->in_dirty);
@@ -236,8 +237,10 @@ int session_new(TALLOC_CTX *ctx, struct sessions *sessions,
 	return 0;
 }
 
+/* All that it holds but the connection. */
 static void session_drop(struct session *session, bool watches)
 {
+	list_del(&session->in_dead);
 	if (session->sessions->dropped)
 		session->sessions->dropped(session->sessions->arg, session);
 	session_list_end(session);
@@ -286,6 +289,15 @@ void session_bury(struct session *session, const char *why)
 	session->lost = why;
 	list_del(&session->in_ready);
 	list_add_tail(&session->sessions->dead, &session->in_dead);
+}
+
+void sessions_drop_broken(struct sessions *sessions)
+{
+	struct session *session;
+
+	while ((session = list_first(&sessions->broken, struct session,
+				     in_dead)))
+		session_drop(session, true);
 }
 
 void sessions_bury(struct sessions *sessions)

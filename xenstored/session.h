@@ -9,8 +9,10 @@
  *     and never 0.
  * D3  A reset drops transactions, partial input and queued output, and, when
  *     asked, the watches; the session stays.
- * D4  Sessions are never freed while one of them is being served: a session
- *     whose peer is gone is marked, and freed by sessions_bury().
+ * D4  Sessions, and what they hold, are not freed because a peer is gone or
+ *     broke its ring while one of them is being served or told of a change:
+ *     they are marked, and freed by sessions_drop_broken() and
+ *     sessions_bury().
  */
 #ifndef SESSION_H
 #define SESSION_H
@@ -47,6 +49,7 @@ struct sessions {
 	struct list all;	/* in order of creation */
 	struct list ready;	/* have, or may have, input */
 	struct list dirty;	/* the gate has to settle or flush them */
+	struct list broken;	/* rings; what they hold is to be freed */
 	struct list dead;	/* to be freed */
 	struct list listings;	/* hold a listing */
 	size_t count, rings;	/* sessions, and those over a ring */
@@ -111,6 +114,9 @@ int session_new(TALLOC_CTX *ctx, struct sessions *sessions,
 void session_reset(struct session *session, bool watches);
 /* The peer is gone, or is to go: freed at the end of the tick. */
 void session_bury(struct session *session, const char *why);
+/* Frees what peers held that broke their rings. Not while a session is being
+ * served, but before the gate. */
+void sessions_drop_broken(struct sessions *sessions);
 /* Frees what was buried. Not while a session is being served. */
 void sessions_bury(struct sessions *sessions);
 
