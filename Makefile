@@ -460,6 +460,8 @@ $(BUILD)/tests/guest/example: %: %.o
 check_TOOLS += $(guest_BIN)
 check_SCRIPTS += tests/guest/guests.sh
 
+check_SCRIPTS += tests/fault/cases.py tests/fault/chaos.py
+
 # tests/fuzz/fuzz_NAME.c, each a libFuzzer target
 fuzz_TARGETS :=
 fuzz_TARGETS += stream
@@ -482,7 +484,7 @@ $(BUILD)/tests/demo/conflict: %: %.o $(BUILD)/libxenstore.a
 # ---- targets ----------------------------------------------------------------
 
 .DEFAULT_GOAL := all
-.PHONY: all check run-check demo run-demo asan tsan layers conformance bench bench-ls bench-library \
+.PHONY: all check run-check chaos demo run-demo asan tsan layers conformance bench bench-ls bench-library \
 	check-xen check-xen-full install clean help
 all: $(all_TARGETS)
 
@@ -545,6 +547,10 @@ check-xen-full: ## the same with oxenstored and a sanitizer build as well
 		SAN=address,undefined $(BUILD)/asan/xenstored
 	@BUILD=$(abspath $(BUILD)) TEST_TIMEOUT=5000 \
 		XEN_DAEMONS="ours asan c417 ox417" tests/run-tests tests/xen/run
+
+CHAOS_SECONDS ?= 600
+chaos: $(all_TARGETS) ## everybody does anything for $(CHAOS_SECONDS) s (try SAN=...)
+	BUILD=$(BUILD) tests/fault/chaos.py $(CHAOS_SECONDS) $(CHAOS_SEED)
 
 fuzz: ## feed the parsers random input for $(FUZZ_SECONDS) s each (clang)
 	@$(MAKE) --no-print-directory run-fuzz BUILD=$(BUILD)/fuzz CC=clang \
