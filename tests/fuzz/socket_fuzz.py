@@ -2,10 +2,11 @@
 # SPDX-License-Identifier: MIT
 """Random requests of several clients, beside a model of the store.
 
-   socket_fuzz.py SOCKET SECONDS SEED
+   socket_fuzz.py SOCKET VMM_SOCKET SECONDS SEED
 
 Valid requests, and such with one thing wrong, alone, in batches, split at any
-byte, inside transactions or not, from clients that come and go. Every reply
+byte, inside transactions or not, from sockets that come and go and from two
+guests, which may do less. Every reply
 and every event must be what the model says; what a transaction answered must
 be what its requests answer one after the other at its commit. The same seed
 does the same, so a failure can be looked at again.
@@ -18,12 +19,14 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), '../integration'))
 import tap                                        # noqa: E402
-from model import HOME, Tree, Watches              # noqa: E402
+from model import Tree, Watches, home              # noqa: E402
+from ring import VMM                               # noqa: E402
 from xswire import HEADER, OP, OPS, recv_message   # noqa: E402
 
 NAMES = [b'a', b'b', b'c', b'dd', b'D-d', b'x_1']
 VALUES = [b'', b'0', b'1', b'v' * 200, b'\0', b'a\0b\0', b'\xff\n']
-PERMS = [b'n0', b'r0', b'b0', b'w0', b'r5', b'n7', b'b32757', b'r0x10',
+GUESTS = [5, 6]
+PERMS = [b'n0', b'r0', b'b0', b'w0', b'r5', b'b5', b'n6', b'n7', b'b32757', b'r0x10',
          b'n010', b'q0', b'n', b'r5x', b'n77']
 TREE_OPS = ['READ', 'DIRECTORY', 'GET_PERMS', 'WRITE', 'WRITE', 'WRITE',
             'MKDIR', 'RM', 'SET_PERMS']
@@ -34,14 +37,15 @@ class Wrong(Exception):
 
 
 class Txn:
-    def __init__(self, number, now):
+    def __init__(self, number, now, who):
         self.number = number
+        self.who = who
         self.log = []             # (op, payload, reply)
         self.seen = [now.copy()]  # the store at its start, and ever since
 
     def replies_on(self, tree):
         """Whether its requests would answer on that tree what they did."""
-        return all(tree.execute(op, payload) == reply
+        return all(tree.execute(op, payload, self.who) == reply
                    for op, payload, reply in self.log)
 
     def reads_first(self):
@@ -56,7 +60,7 @@ class Txn:
         for seen in self.seen:
             tree, changed = seen.copy(), []
             for op, payload, reply in self.log:
-                if tree.execute(op, payload) != reply:
+                if tree.execute(op, payload, self.who) != reply:
                     break
                 changed += tree.changed
             else:
@@ -65,12 +69,18 @@ class Txn:
         return False
 
 
+def connect(path):
+    sock = socket.socket(socket.AF_UNIX)
+    sock.settimeout(20)
+    sock.connect(path)
+    return sock
+
+
 class Party:
-    def __init__(self, path):
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(20)
-        self.sock.connect(path)
-        self.watches = Watches()
+    def __init__(self, sock, who=0):
+        self.sock = sock
+        self.who = who
+        self.watches = Watches(who)
         self.txns = []
         self.expected = []    # events since the last look
         self.got = []
@@ -114,11 +124,17 @@ class Party:
 
 
 class Fuzz:
-    def __init__(self, path, seed):
+    def __init__(self, path, vmm_path, seed):
         self.path = path
         self.rng = random.Random(seed)
-        self.parties = [Party(path) for _ in range(4)]
+        self.parties = [Party(connect(path)) for _ in range(3)]
+        self.vmm = VMM(vmm_path)
         self.tree = Tree()
+        Tree.domains = tuple(b'%d' % who for who in [0, *GUESTS])
+        for who in GUESTS:
+            self.parties.append(Party(self.vmm.attach(who), who))
+            self.parties[0].call('MKDIR', home(who) + b'\0')
+            self.parties[0].call('SET_PERMS', home(who) + b'\0n%d\0' % who)
         self.requests = self.commits = self.conflicts = self.events = 0
         self.trace = []
         self.dump(self.parties[0], b'/')
@@ -143,20 +159,24 @@ class Fuzz:
             return b'/' + path
         if how < 0.9:
             return path
-        return rng.choice([b'/', HOME, HOME + b'/' + path, b'/tool', b'/nox/y'])
+        return rng.choice([b'/', home(0), home(0) + b'/' + path, b'/tool',
+                           home(5), home(5) + b'/' + path, b'/nox/y'])
 
-    def some_payload(self, op):
+    def some_payload(self, op, who):
         rng = self.rng
         payload = self.some_path() + b'\0'
         if op == 'WRITE':
             payload += rng.choice(VALUES)
         elif op == 'SET_PERMS':
-            perms = [rng.choice(PERMS[:3])]
-            perms += rng.choices(PERMS[:9], k=rng.randrange(3))
+            perms = [rng.choice(PERMS[:7])]
+            perms += rng.choices(PERMS[:11], k=rng.randrange(3))
             if rng.random() < 0.1:
                 perms.insert(rng.randrange(len(perms)) + 1, rng.choice(PERMS))
             if rng.random() < 0.05:
                 perms[0] = b'n77'
+            elif who and rng.random() < 0.7:
+                perms[0] = rng.choice([b'n', b'r', b'b']) + b'%d' % who
+            del perms[5:]    # a guest may set no more
             payload += b''.join(p + b'\0' for p in perms)
         elif op in ('WATCH', 'UNWATCH'):
             payload += rng.choice([b't', b'u', b'']) + b'\0'
@@ -198,7 +218,8 @@ class Fuzz:
         for party in self.parties:
             party.expected += party.watches.events(nodes)
             party.ordered = party.ordered and ordered
-            party.any_events = party.any_events or not known
+            party.any_events = party.any_events or not known or \
+                (party.who and not ordered)
             for txn in party.txns:
                 txn.seen.append(self.tree.copy())
 
@@ -208,26 +229,27 @@ class Fuzz:
         todo, messages = [], []
         for _ in range(count):
             op = self.rng.choice(TREE_OPS)
-            payload = self.some_payload(op)
+            payload = self.some_payload(op, party.who)
             messages.append(party.message(op, payload))
             todo.append((op, payload, party.last_id))
         party.send(self.rng, messages)
         for op, payload, req in todo:
-            wanted = self.tree.execute(op, payload)
-            self.check(party.reply(op, req, 0), wanted, op, payload)
+            wanted = self.tree.execute(op, payload, party.who)
+            self.check(party.reply(op, req, 0), wanted, party.who, op,
+                       payload)
             if self.tree.changed:
                 self.changed(self.tree.changed)
             self.requests += 1
 
     def watching(self, party):
         op = self.rng.choice(['WATCH', 'WATCH', 'UNWATCH'])
-        if self.rng.random() < 0.05:
+        if self.rng.random() < 0.05 or len(party.watches.all) > 100:
             op = 'RESET_WATCHES'
-        payload = self.some_payload(op)
+        payload = self.some_payload(op, party.who)
         if len(payload.split(b'\0')) == 4:
             return    # a depth, perhaps
         reply, events = party.watches.execute(op, payload)
-        self.check(party.call(op, payload), reply, op, payload)
+        self.check(party.call(op, payload), reply, party.who, op, payload)
         party.expected += events
         if op == 'RESET_WATCHES':
             party.txns = []
@@ -235,7 +257,7 @@ class Fuzz:
     def begin(self, party):
         if len(party.txns) < 3:
             number = int(party.call('TRANSACTION_START', b'\0')[:-1])
-            party.txns.append(Txn(number, self.tree))
+            party.txns.append(Txn(number, self.tree, party.who))
             self.note('START', number)
 
     def inside(self, party):
@@ -244,7 +266,7 @@ class Fuzz:
         txn = self.rng.choice(party.txns)
         for _ in range(self.rng.randrange(1, 4)):
             op = self.rng.choice(TREE_OPS)
-            payload = self.some_payload(op)
+            payload = self.some_payload(op, party.who)
             reply = party.call(op, payload, txn.number)
             txn.log.append((op, payload, reply))
             self.note('in', txn.number, op, payload, reply)
@@ -263,7 +285,7 @@ class Fuzz:
         if reply == b'OK\0':
             # RM and MKDIR answer alike whether they did something or not.
             if not txn.only_read() or (self.applied(txn) and
-                                       not self.unchanged(party)):
+                                       not self.unchanged()):
                 self.committed(txn)
         elif reply == 'EAGAIN':
             self.refused(txn)
@@ -275,9 +297,9 @@ class Fuzz:
         tree = self.tree.copy()
         return txn.replies_on(tree) and not tree.same(self.tree)
 
-    def unchanged(self, party):
+    def unchanged(self):
         wanted, self.tree = self.tree, Tree()
-        self.dump(party, b'/')
+        self.dump(self.parties[0], b'/')    # of dom0, always
         self.tree, now = wanted, self.tree
         return now.same(wanted)
 
@@ -285,17 +307,16 @@ class Fuzz:
         after = self.tree.copy()
         touched, removed = {}, False
         for op, payload, reply in txn.log:
-            got = after.execute(op, payload)
+            got = after.execute(op, payload, txn.who)
             if got != reply:
                 raise Wrong('committed, but %s %r would answer %r, not %r: %r'
                             % (op, payload, got, reply, txn.log))
-            removed = removed or any(h == 'exact' for _, h in after.changed) \
-                or (op == 'RM' and after.changed)
-            for path, how in after.changed:
-                touched[path] = how
+            removed = removed or (op == 'RM' and after.changed)
+            for path, how, lists in after.changed:
+                touched[path] = (path, how, lists)
         self.tree = after
         self.commits += 1
-        self.changed(list(touched.items()), ordered=False, known=not removed)
+        self.changed(list(touched.values()), ordered=False, known=not removed)
 
     def refused(self, txn):
         self.conflicts += 1
@@ -305,17 +326,19 @@ class Fuzz:
                         % txn.log)
         if all(t.same(self.tree) for t in txn.seen):
             raise Wrong('refused, but nothing had changed: %r' % txn.log)
-        if txn.reads_first() and txn.replies_on(self.tree.copy()):
+        if not txn.who and txn.reads_first() and txn.replies_on(self.tree.copy()):
             raise Wrong('refused, but everything seen is the same: %r'
                         % txn.log)
 
     def again(self, party):
         """Hangs up, perhaps amid a message, and comes again."""
+        if party.who:
+            return
         if self.rng.random() < 0.5:
             message = party.message('WRITE', b'/half\0value')
             party.sock.sendall(message[:self.rng.randrange(len(message))])
         party.sock.close()
-        self.parties[self.parties.index(party)] = Party(self.path)
+        self.parties[self.parties.index(party)] = Party(connect(self.path))
         self.note('reconnect')
 
     # ---- events ---------------------------------------------------------------
@@ -354,8 +377,9 @@ class Fuzz:
 
 
 def main():
-    path, seconds, seed = sys.argv[1], float(sys.argv[2]), int(sys.argv[3])
-    fuzz = Fuzz(path, seed)
+    path, vmm_path = sys.argv[1:3]
+    seconds, seed = float(sys.argv[3]), int(sys.argv[4])
+    fuzz = Fuzz(path, vmm_path, seed)
     end = time.monotonic() + seconds
     why, steps = None, 0
     try:
