@@ -562,6 +562,29 @@ static int server_recall(struct server *server, struct keeper_link *link,
 	return err;
 }
 
+/*
+ * Before anything is opened anew: without a journal nothing of a predecessor
+ * can be used, not even its listener; with one, none of its devices but the
+ * port. The hypervisor gives VIRQ_DOM_EXC to one open file at a time.
+ */
+static void legacy_close_stale(struct legacy *legacy)
+{
+	int port = legacy->image ? legacy->image->port : -1;
+	struct stat st;
+	size_t kept = 0;
+
+	for (size_t i = 0; i < legacy->n; i++) {
+		int fd = legacy->fds[i];
+
+		if (!legacy->image || (fd != port && !fstat(fd, &st) &&
+				       S_ISCHR(st.st_mode)))
+			close(fd);
+		else
+			legacy->fds[kept++] = fd;
+	}
+	legacy->n = kept;
+}
+
 static int server_adopt_listener(struct server *server,
 				 const struct legacy *legacy)
 {
@@ -739,6 +762,7 @@ static int server_start(struct server *server, struct keeper_link *link,
 		err = server_recall(server, link, legacy);
 	if (err)
 		return server_say(err, "cannot start", NULL);
+	legacy_close_stale(legacy);
 	err = server_adopt_listener(server, legacy);
 	if (!err)
 		err = server_start_port(server, legacy);

@@ -404,6 +404,20 @@ static int teardown(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
+/* As /var/run is one, the default's parent. */
+static void the_directory_may_be_reached_by_a_link(void **state)
+{
+	struct checkpoint *cp;
+	char link[80];
+
+	(void)state;
+	snprintf(link, sizeof(link), "%s.link", dir);
+	assert_int_equal(symlink(dir, link), 0);
+	assert_int_equal(checkpoint_open(NULL, link, "boot", say, &cp), 0);
+	talloc_free(cp);
+	unlink(link);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -416,6 +430,7 @@ int main(void)
 		TEST(a_full_file_system_leaves_the_last_epoch),
 		TEST(damaged_records_leave_the_last_epoch),
 		TEST(people_read_it_with_sqlite3),
+		TEST(the_directory_may_be_reached_by_a_link),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -379,12 +379,17 @@ int checkpoint_open(TALLOC_CTX *ctx, const char *dir, const char *boot_id,
 	scoped_talloc struct checkpoint *cp =
 		talloc_zero(ctx, struct checkpoint);
 	const char *why = "it is damaged";
+	char real[PATH_MAX];
 	int err;
 
 	if (!cp)
 		return -ENOMEM;
 	cp->say = say;
-	cp->path = talloc_asprintf(cp, "%s/state.db", dir);
+	/* The directory may be reached by a link, as /var/run is one; SQLite
+	 * would refuse all links, not only the file's. */
+	if (!realpath(dir, real))
+		return -errno;
+	cp->path = talloc_asprintf(cp, "%s/state.db", real);
 	cp->boot_id = talloc_strdup(cp, boot_id);
 	if (!cp->path || !cp->boot_id)
 		return -ENOMEM;
