@@ -4,7 +4,13 @@
 . /usr/lib/xentest/lib.sh
 scenario=crash
 
-worker() { pgrep -P "$(cat $pidfile)" | head -n 1; }
+# Of the keeper's children, the one that waits in epoll_wait; the other is its
+# standby.
+worker() {
+	for w in $(cat "/proc/$(cat $pidfile)/task/"*/children); do
+		case $(cat "/proc/$w/syscall") in "232 "*) echo "$w" ;; esac
+	done
+}
 content() {
 	xenstore-ls -fp | grep -v -e /data/ -e '^/t' | sort
 }
@@ -15,9 +21,12 @@ unchanged() {
 answers() { [ "$(gexec "$id" 'xenstore-read domid' 60)" = "$id" ]; }
 killed() {
 	old=$(worker)
-	kill -9 "$old" && wait_for 20 replaced
+	[ -n "$old" ] && kill -9 "$old" && wait_for 20 replaced
 }
-replaced() { new=$(worker) && [ -n "$new" ] && [ "$new" != "$old" ]; }
+replaced() {
+	new=$(worker)
+	[ -n "$new" ] && [ "$new" != "$old" ]
+}
 watched() {
 	before=$(wc -l <"$1")
 	xenstore-write "$2" 1
