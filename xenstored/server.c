@@ -364,6 +364,16 @@ static int server_try_port(struct server *server, int fd)
 		     0;
 }
 
+static int server_adopt_port(struct server *server, const struct image *image)
+{
+#ifdef HAVE_XEN
+	/* oxenstored has its VIRQ there, which we want elsewhere. */
+	if (image->virq_port >= 0)
+		xenport_xen_drop_virq(image->port, image->virq_port);
+#endif
+	return server_try_port(server, image->port);
+}
+
 /* A predecessor's event channels, or else new ones. */
 static int server_start_port(struct server *server, struct legacy *legacy)
 {
@@ -372,7 +382,7 @@ static int server_start_port(struct server *server, struct legacy *legacy)
 	if (server->options->port == SERVER_PORT_NONE)
 		return 0;
 	if (legacy->inherited && legacy->image && legacy->image->port >= 0)
-		err = server_try_port(server, legacy->image->port);
+		err = server_adopt_port(server, legacy->image);
 	if (err) {
 		legacy->bound = false;
 		err = server_try_port(server, -1);

@@ -331,6 +331,18 @@ static int virq_open(struct xen_port *xen, struct loop *loop)
 			   virq_fired, xen, &xen->virq_fd);
 }
 
+void xenport_xen_drop_virq(int fd, uint32_t local)
+{
+	int copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	xenevtchn_handle *evtchn =
+		copy >= 0 ? xenevtchn_fdopen(NULL, copy, 0) : NULL;
+
+	if (!evtchn)
+		return;
+	xenevtchn_unbind(evtchn, local);
+	xenevtchn_close(evtchn);
+}
+
 int xenport_xen_new(TALLOC_CTX *ctx, struct loop *loop, int fd,
 		    struct xenport **out)
 {
