@@ -119,7 +119,8 @@ PUT_PLAIN(RESET, reset, rec_of_conn)
 PUT_PLAIN(IGNORE, ignore, rec_count)
 PUT_PLAIN(DESCRIPTOR, descriptor, rec_descriptor)
 
-/* The bodies of the others begin with one of these. */
+/* The bodies of the others begin with one of these, which have no gaps: what
+ * is in the file is defined to the last byte. */
 
 struct node_body {
 	uint64_t generation;
@@ -127,6 +128,7 @@ struct node_body {
 	uint16_t path_len;	/* with its NUL */
 	uint16_t n_perms;
 	uint32_t what;
+	uint32_t zero;
 	/* permissions, path, value */
 };
 
@@ -147,12 +149,14 @@ struct input_body {
 	uint64_t conn;
 	uint64_t pos;
 	uint32_t len;
+	uint32_t zero;
 	/* data */
 };
 
 struct output_body {
 	uint64_t conn;
 	uint32_t len;
+	uint32_t zero;
 	/* data */
 };
 
@@ -225,7 +229,7 @@ void record_unwatch(struct records *to, const struct rec_watch *rec)
 
 void record_input(struct records *to, const struct rec_input *rec)
 {
-	struct input_body body = { rec->conn, rec->pos, rec->data.len };
+	struct input_body body = { rec->conn, rec->pos, rec->data.len, 0 };
 	size_t len = sizeof(body) + rec->data.len;
 	unsigned char *p = open_record(to, len);
 
@@ -239,7 +243,7 @@ void record_input(struct records *to, const struct rec_input *rec)
 void record_output(struct records *to, const struct rec_output *rec)
 {
 	struct output_body body = { rec->conn,
-				    rec->head.len + rec->payload.len };
+				    rec->head.len + rec->payload.len, 0 };
 	size_t len = sizeof(body) + body.len;
 	unsigned char *p = open_record(to, len);
 

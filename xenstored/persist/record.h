@@ -108,6 +108,7 @@ struct rec_domain {		/* replaces what was known of it */
 	uint16_t target;	/* DOMID_INVALID: none */
 	bool introduced;
 	bool shutdown;
+	uint16_t zero;
 	uint32_t features;
 	uint32_t remote;	/* event channel ports */
 	uint32_t local;
@@ -125,9 +126,10 @@ struct rec_conn {
 	int32_t fd;		/* sockets; -1: a ring */
 	uint16_t domid;		/* rings */
 	bool ignored;		/* rings: broke the rules */
+	uint8_t zero;
 	uint64_t in;		/* position of the first byte not executed */
 	uint64_t out;		/* position of the first byte not sent */
-	uint32_t last_txn;
+	uint64_t last_txn;
 };
 
 struct rec_of_conn {
@@ -144,7 +146,7 @@ struct rec_watch {		/* UNWATCH: depth and relative mean nothing */
 
 struct rec_txn {
 	uint64_t conn;
-	uint32_t txn;
+	uint64_t txn;
 };
 
 /* Received bytes. They count from when they are written, not only from the
