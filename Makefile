@@ -3,8 +3,13 @@
 # below $(BUILD). `make help` lists the targets.
 
 BUILD ?= build
-CC ?= gcc
-CXX ?= g++
+# ?= does not replace make's own defaults.
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+ifeq ($(origin CXX),default)
+CXX := g++
+endif
 CFLAGS ?= -O2 -g
 DESTDIR ?=
 
@@ -431,6 +436,10 @@ check_BIN := $(unit_BIN) $(libtest_ALONE)
 check_TOOLS := $(peers_BIN) $(conformance_BIN) $(libtest_BIN) $(fakecall_LIB) \
 	$(if $(SAN),,$(libtest_DIR)/library_stress.tsan)
 
+# What each process says goes into a file that stays empty if all is well.
+valgrind := valgrind -q --error-exitcode=99 --leak-check=full \
+	--show-leak-kinds=definite --errors-for-leak-kinds=definite
+
 # What unit tests share; linked where it is used.
 harness_OBJ := $(BUILD)/tests/harness/harness.o $(BUILD)/tests/guest/gring.o \
 	$(BUILD)/tests/guest/vmm.o
@@ -484,8 +493,11 @@ $(BUILD)/tests/demo/conflict: %: %.o $(BUILD)/libxenstore.a
 # ---- targets ----------------------------------------------------------------
 
 .DEFAULT_GOAL := all
-.PHONY: all check run-check chaos demo run-demo asan tsan layers conformance bench bench-ls bench-library \
-	check-xen check-xen-full install clean help
+.PHONY: all check check-build run-check demo run-demo
+.PHONY: asan tsan run-tsan valgrind fuzz run-fuzz chaos
+.PHONY: layers conformance check-xen check-xen-full
+.PHONY: bench bench-ls bench-library
+.PHONY: install clean help
 all: $(all_TARGETS)
 
 check: ## install what is missing, build, run every test
@@ -499,8 +511,11 @@ demo: ## install what is missing, build, show the daemon at work
 run-demo: all $(demo_BIN)
 	@BUILD=$(abspath $(BUILD)) tests/demo/demo.sh
 
-run-check: all $(check_BIN) $(check_TOOLS)
-	@BUILD=$(abspath $(BUILD)) tests/run-tests $(check_BIN) $(check_SCRIPTS)
+check-build: all $(check_BIN) $(check_TOOLS) $(demo_BIN) $(bench_BIN) ## build the tests only
+
+run-check: check-build
+	@BUILD=$(abspath $(BUILD)) tests/run-tests $(abspath $(check_BIN)) \
+		$(check_SCRIPTS)
 
 conformance: all $(peers_BIN) $(conformance_BIN) ## the conformance scripts, ours and Debian's
 	@BUILD=$(abspath $(BUILD)) tests/conformance/conformance.sh
@@ -514,8 +529,19 @@ tsan: ## the library's tests with the thread sanitizer
 		SAN=thread run-tsan
 
 run-tsan: $(libtest_BIN) $(libtest_ALONE) $(peers_BIN)
-	@BUILD=$(abspath $(BUILD)) tests/run-tests $(libtest_ALONE) \
+	@BUILD=$(abspath $(BUILD)) tests/run-tests $(abspath $(libtest_ALONE)) \
 		tests/integration/library.sh
+
+# Without those that fork with a shared descriptor table, or kill -9 and count
+# on the time that takes: they test processes, which valgrind is not.
+valgrind_WITHOUT := keeper persist_model
+valgrind_BIN := $(filter-out $(valgrind_WITHOUT:%=$(BUILD)/tests/unit/test_%), \
+	$(unit_BIN))
+
+valgrind: ## the unit tests, and the daemon below its clients, in valgrind
+	@$(MAKE) --no-print-directory check-build
+	@BUILD=$(abspath $(BUILD)) WRAP="$(valgrind)" tests/run-tests \
+		$(abspath $(valgrind_BIN)) tests/integration/valgrind.sh
 
 layers: ## check the direction of the daemon's includes
 	@tests/layers.sh

@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -97,6 +98,13 @@ int harness_teardown(void **state)
 	int err = current->teardown ? current->teardown(state) : 0;
 
 	return harness_leaks(&before) ? -1 : err;
+}
+
+bool harness_in_valgrind(void)
+{
+	const char *preload = getenv("LD_PRELOAD");
+
+	return preload && strstr(preload, "vgpreload");
 }
 
 void harness_talloc_limit(TALLOC_CTX *ctx, size_t bytes)

@@ -48,6 +48,9 @@ void harness_mark(struct harness_mark *mark);
 /* Is more held than at the mark? Then says what on stderr. */
 bool harness_leaks(const struct harness_mark *mark);
 
+/* Some limits of the kernel are not the same there. */
+bool harness_in_valgrind(void);
+
 /* The failing allocator: from now on `ctx` and all below it may hold so many
  * bytes, headers included; 0: no limit again. */
 void harness_talloc_limit(TALLOC_CTX *ctx, size_t bytes);

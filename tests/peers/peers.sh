@@ -33,7 +33,8 @@
 # EXIT; a test with a trap of its own calls peer_stop_all there).
 #
 # Environment: BUILD; PEER_RAISE=1 raises all quotas alike (for loads);
-# PEER_WRAP is a command put before the daemon (nice, taskset, valgrind).
+# PEER_WRAP is a command put before the daemon (nice, taskset, valgrind);
+# PEER_OPTIONS are options for ours.
 #
 # Debian's daemons have fixed paths below /run and /var/lib/xen, so they run in
 # a mount namespace with private ones. That needs root, or user namespaces.
@@ -119,6 +120,8 @@ peer_start() {
 			-Q outstanding=100000)
 	fi
 	sock=$dir/run/socket
+	# shellcheck disable=SC2206
+	[ "${name%%[.-]*}" != ours ] || raised+=(${PEER_OPTIONS:-})
 	case ${name%%.*} in
 	floor) set -- "$BUILD/tests/bench/floor" "$sock"
 		preload= ;;
@@ -184,7 +187,8 @@ peer_stop() {
 	local pid=${peer_pids[$1]} i
 
 	kill "$pid" 2>/dev/null
-	for i in {1..100}; do # two seconds
+	# Two seconds; what is wrapped may have more to do.
+	for ((i = 0; i < ${PEER_WRAP:+5}00 + 100; i++)); do
 		kill -0 "$pid" 2>/dev/null || break
 		sleep 0.02
 	done

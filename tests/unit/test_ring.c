@@ -289,6 +289,8 @@ static void exchange(struct fixture *f)
 	}
 	if (memcmp(back, data, len))
 		abort();
+	free(back);
+	free(data);
 }
 
 static void any_traffic_gets_through(void **state)

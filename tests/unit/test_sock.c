@@ -234,6 +234,8 @@ static void running_out_of_descriptors_is_survived(void **state)
 	struct loop_timer *timeout;
 	int fds[8], served, top;
 
+	if (harness_in_valgrind())	/* accepts, then pretends it has not */
+		skip();
 	listen_at(f);
 	for (int i = 0; i < 8; i++)
 		fds[i] = dial(f);
