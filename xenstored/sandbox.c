@@ -60,10 +60,15 @@ static const int allowed[] = {
 static int allow_unix_sockets(scmp_filter_ctx filter)
 {
 	static const int calls[] = { SCMP_SYS(socket), SCMP_SYS(socketpair) };
+	const struct scmp_arg_cmp is_unix = {
+		.arg = 0,
+		.op = SCMP_CMP_EQ,
+		.datum_a = AF_UNIX,
+	};
 
 	for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
 		int err = seccomp_rule_add(filter, SCMP_ACT_ALLOW, calls[i], 1,
-					   SCMP_A0(SCMP_CMP_EQ, AF_UNIX));
+					   is_unix);
 
 		if (err)
 			return err;
