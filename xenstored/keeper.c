@@ -402,11 +402,16 @@ static void worker_start(struct keeper *k)
 	k->start_at = now_ms() + 1000;
 }
 
-static void back_off(struct keeper *k)
+/* That a worker is killed from outside, by hand or for want of memory, says
+ * nothing about what it has read. */
+static void back_off(struct keeper *k, int how)
 {
 	struct shared *s = k->shared;
 
-	s->failures = s->ready ? 0 : s->failures + 1;
+	if (s->ready)
+		s->failures = 0;
+	else if (how != -SIGKILL)
+		s->failures++;
 	s->quick = now_ms() - s->started < QUICK_MS ? s->quick + 1 : 0;
 	k->start_at = now_ms();
 	if (s->quick > 2)
@@ -431,7 +436,7 @@ static bool worker_ended(struct keeper *k, int *status)
 	if (s->status > 0 && s->status != KEEPER_EXEC && !s->ever_ready)
 		return false;
 
-	back_off(k);
+	back_off(k, how);
 	if (!s->ever_ready && s->failures >= GIVE_UP) {
 		say(k, "no worker came up, giving up");
 		*status = 1;

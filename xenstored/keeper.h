@@ -65,8 +65,8 @@ int keeper_run(const struct keeper_options *options, keeper_worker_fn *worker,
 
 /* Which one in a row this worker is, from 1. */
 uint32_t keeper_starts(const struct keeper_link *link);
-/* How many before it died without having been ready, in a row: a sign that
- * what they all read is what kills them. */
+/* How many before it died without having been ready, in a row, and not by
+ * SIGKILL: a sign that what they all read is what kills them. */
 uint32_t keeper_failures(const struct keeper_link *link);
 /* This worker serves. */
 void keeper_ready(struct keeper_link *link);

@@ -595,8 +595,17 @@ static void legacy_close_stale(struct legacy *legacy)
 	legacy->n = kept;
 }
 
-static int server_adopt_listener(struct server *server,
-				 const struct legacy *legacy)
+/* A predecessor of which nothing is known: what it had open goes at once, its
+ * listener, too, for whoever is in its queue would wait for ever. */
+static void server_disown(struct legacy *legacy)
+{
+	for (size_t i = 0; i < legacy->n; i++)
+		close(legacy->fds[i]);
+	legacy->n = 0;
+	legacy->inherited = false;
+}
+
+static int server_adopt_listener(struct server *server, struct legacy *legacy)
 {
 	const struct image *image = legacy->image;
 
@@ -606,6 +615,8 @@ static int server_adopt_listener(struct server *server,
 		return sock_adopt_listener(server, server->loop,
 					   image->listener, server_accepted,
 					   server, &server->listener);
+	if (!legacy->handover)
+		server_disown(legacy);
 	return server_listen(server);
 }
 

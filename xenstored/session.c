@@ -173,6 +173,7 @@ static void session_turn(struct contender *contender)
 
 static int session_free(struct session *session)
 {
+	TAP(session, closing);
 	session->lost = "it ends";	/* what is refunded wakes it no more */
 	list_del(&session->in_all);
 	list_del(&session->in_ready);
