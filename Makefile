@@ -471,6 +471,23 @@ check_SCRIPTS += tests/guest/guests.sh
 
 check_SCRIPTS += tests/fault/cases.py tests/fault/chaos.py
 
+# Kills the daemon under a load whose answers are known.
+crash_SRC := crash daemon link client model actor observer toolstack
+crash_BIN := $(BUILD)/tests/fault/crash
+
+$(BUILD)/tests/fault/%.o: EXTRA_CPPFLAGS = $(peers_CPPFLAGS)
+$(crash_BIN): $(crash_SRC:%=$(BUILD)/tests/fault/%.o) \
+		$(BUILD)/tests/guest/vmm.o $(BUILD)/tests/guest/gring.o \
+		$(BUILD)/tests/conformance/guest.o \
+		$(BUILD)/tests/conformance/guest_fake.o \
+		$(BUILD)/tests/conformance/guest_vmm.o \
+		$(BUILD)/tests/peers/fxstate.o
+	$(call say,LD,$@)
+	$(Q)$(LINK)
+
+check_TOOLS += $(crash_BIN)
+check_SCRIPTS += tests/fault/crash.sh
+
 # tests/fuzz/fuzz_NAME.c, each a libFuzzer target
 fuzz_TARGETS :=
 fuzz_TARGETS += stream
@@ -494,7 +511,7 @@ $(BUILD)/tests/demo/conflict: %: %.o $(BUILD)/libxenstore.a
 
 .DEFAULT_GOAL := all
 .PHONY: all check check-build run-check demo run-demo
-.PHONY: asan tsan run-tsan valgrind fuzz run-fuzz chaos
+.PHONY: asan tsan run-tsan valgrind fuzz run-fuzz chaos check-crash
 .PHONY: layers conformance check-xen check-xen-full
 .PHONY: bench bench-ls bench-library
 .PHONY: install clean help
@@ -577,6 +594,12 @@ check-xen-full: ## the same with oxenstored and a sanitizer build as well
 CHAOS_SECONDS ?= 600
 chaos: $(all_TARGETS) ## everybody does anything for $(CHAOS_SECONDS) s (try SAN=...)
 	BUILD=$(BUILD) tests/fault/chaos.py $(CHAOS_SECONDS) $(CHAOS_SEED)
+
+CRASH_KILLS ?= 2000
+CRASH_SEED ?= $(shell date +%s)
+check-crash: all $(crash_BIN) $(peers_BIN) ## kill the daemon $(CRASH_KILLS) times for each kind of guests
+	@BUILD=$(abspath $(BUILD)) TEST_TIMEOUT=7200 KILLS=$(CRASH_KILLS) \
+		SEED=$(CRASH_SEED) tests/run-tests tests/fault/crash.sh
 
 fuzz: ## feed the parsers random input for $(FUZZ_SECONDS) s each (clang)
 	@$(MAKE) --no-print-directory run-fuzz BUILD=$(BUILD)/fuzz CC=clang \
