@@ -29,8 +29,8 @@
 #   FAKEXEN_DIR  its hypervisor              with the socket), fx/, log
 # peer_start returns once the daemon answers; otherwise it shows the log and
 # fails. Domains are made by `$BUILD/tests/peers/fxctl create N` and friends.
-# All daemons end, and all directories go, when the shell exits (a trap on
-# EXIT; a test with a trap of its own calls peer_stop_all there).
+# All daemons end, and all directories go, when the shell exits or is told to
+# (traps; a test with a trap on EXIT of its own calls peer_stop_all there).
 #
 # Environment: BUILD; PEER_RAISE=1 raises all quotas alike (for loads);
 # PEER_WRAP is a command put before the daemon (nice, taskset, valgrind);
@@ -209,3 +209,4 @@ peer_stop_all() {
 	done
 }
 trap peer_stop_all EXIT
+trap 'exit 1' HUP INT TERM
