@@ -43,17 +43,17 @@ xenstore-watch /t >/tmp/watch 2>&1 &
 watcher=$!
 wait_for 10 sh -c '[ -s /tmp/watch ]'
 content >/tmp/before
-n=0
+u=0
 for to in $UPDATES; do
-	n=$((n + 1))
+	u=$((u + 1))
 	from=$(daemon_exe)
 	t=$(up)
-	check "update $n: $from hands over to $to" update_to "$to"
-	timing "update $n, from $from to $to: $(since "$t")"
-	check "update $n: the store is unchanged" unchanged
-	check "update $n: a watch of dom0 still fires" watched /tmp/watch /t/$n
-	check "update $n: the guest's watch fires, it reads and writes" answers
-	check "update $n: dom0's kernel is served" \
+	check "update $u: $from hands over to $to" update_to "$to"
+	timing "update $u, from $from to $to: $(since "$t")"
+	check "update $u: the store is unchanged" unchanged
+	check "update $u: a watch of dom0 still fires" watched /tmp/watch /t/$u
+	check "update $u: the guest's watch fires, it reads and writes" answers
+	check "update $u: dom0's kernel is served" \
 		sh -c "mv /run/xenstored/socket /run/xenstored/away
 		       timeout 20 xenstore-read domid
 		       rc=\$?
