@@ -589,7 +589,8 @@ check-xen-full: ## the same with oxenstored and a sanitizer build as well
 	@$(MAKE) --no-print-directory BUILD=$(BUILD)/asan \
 		SAN=address,undefined $(BUILD)/asan/xenstored
 	@BUILD=$(abspath $(BUILD)) TEST_TIMEOUT=5000 \
-		XEN_DAEMONS="ours asan c417 ox417" tests/run-tests tests/xen/run
+		XEN_DAEMONS="ours asan c417 ox417 c417-moves ox417-moves" \
+		tests/run-tests tests/xen/run
 
 CHAOS_SECONDS ?= 600
 chaos: $(all_TARGETS) ## everybody does anything for $(CHAOS_SECONDS) s (try SAN=...)
