@@ -325,6 +325,7 @@ check_SCRIPTS += tests/conformance/selftest.sh
 check_SCRIPTS += tests/conformance/conformance.sh
 check_SCRIPTS += tests/integration/daemon.sh
 check_SCRIPTS += tests/integration/live_update.sh
+check_SCRIPTS += tests/integration/journal.sh
 check_SCRIPTS += tests/integration/debian_clients.sh
 check_SCRIPTS += tests/integration/sockets.sh
 check_SCRIPTS += tests/fuzz/socket_fuzz.sh

@@ -742,6 +742,7 @@ static void server_offer_live_update(struct server *server,
 	};
 	struct live_update *live = &server->world.live;
 
+	server->world.recorder = server->recorder;
 	live->ops = &ops;
 	live->arg = server;
 	live->rundir = server->options->rundir;

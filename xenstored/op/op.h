@@ -89,6 +89,7 @@ struct op_world {
 	struct session *checker;
 	bool checked;
 	struct live_update live;
+	const struct recorder *recorder;	/* NULL: no journal */
 };
 
 /*

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "op/args.h"
 #include "op/op.h"
+#include "persist/recorder.h"
 
 #define LOG_DIR "/var/lib/xen/xenstore/"
 #define MAX_ARGS 16
@@ -444,6 +445,32 @@ static int control_watches(struct request *req, const char **arg, size_t n)
 	return text_reply(&text);
 }
 
+/* ---- journal -------------------------------------------------------------*/
+
+static int control_journal(struct request *req, const char **arg, size_t n)
+{
+	const struct recorder *recorder = req->world->recorder;
+	struct text text = { .req = req };
+	struct recorder_report report;
+
+	(void)arg;
+	if (n)
+		return EINVAL;
+	if (!recorder) {
+		text_add(&text, "off: a crash would lose everything\n");
+		return text_reply(&text);
+	}
+	recorder_report(recorder, &report);
+	text_add(&text, "%s\n", report.broken ?
+		 "BROKEN: a crash would lose what happens now" : "written");
+	text_add(&text, "%-40s %12" PRIu64 "\n", "File", report.epoch);
+	text_add(&text, "%-40s %12zu\n", "Bytes in files", report.bytes);
+	text_add(&text, "%-40s %12" PRIu64 "\n", "Checkpoints",
+		 report.checkpoints);
+	text_add(&text, "%-40s %12" PRIu64 "\n", "Failures", report.failures);
+	return text_reply(&text);
+}
+
 /* ---- the table -----------------------------------------------------------*/
 
 static int control_help(struct request *req, const char **arg, size_t n);
@@ -464,7 +491,8 @@ static int control_help(struct request *req, const char **arg, size_t n);
 	X("stats", control_stats, "")                                          \
 	X("connections", control_connections, "[<first number>]")              \
 	X("domains", control_domains, "[<first domid>]")                       \
-	X("watches", control_watches, "<connection number>")
+	X("watches", control_watches, "<connection number>")                   \
+	X("journal", control_journal, "")
 
 static const struct {
 	const char *name;

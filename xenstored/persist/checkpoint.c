@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/fault.h"
@@ -16,6 +17,7 @@
 
 #define SCHEMA 1
 #define STATEMENT_WORK 16	/* as many as records that are only read */
+#define WAL_MAX (1 << 20)
 #define REMOVE_SLICE 256	/* nodes of a subtree removed in one step */
 
 static const char schema[] =
@@ -290,7 +292,7 @@ static int open_db(struct checkpoint *cp)
 	if (rc)
 		return from_sqlite(rc);
 	return run(cp, "PRAGMA journal_mode=WAL;PRAGMA synchronous=OFF;"
-		       "PRAGMA cache_size=-1024;PRAGMA temp_store=MEMORY;"
+		       "PRAGMA cache_size=-2048;PRAGMA temp_store=MEMORY;"
 		       "PRAGMA journal_size_limit=1048576");
 }
 
@@ -931,6 +933,18 @@ static int read_one(struct checkpoint *cp, struct blob records,
 	return err == EAGAIN ? next_phase(cp) : err;
 }
 
+/* SQLite shortens its log only when it begins it anew; until then the file
+ * system holds everything twice. */
+static void trim_wal(struct checkpoint *cp)
+{
+	char path[PATH_MAX];
+	struct stat st;
+
+	with_suffix(cp, "-wal", path);
+	if (!stat(path, &st) && st.st_size > WAL_MAX)
+		run(cp, "PRAGMA wal_checkpoint(TRUNCATE)");
+}
+
 static int commit(struct checkpoint *cp)
 {
 	int err;
@@ -946,6 +960,7 @@ static int commit(struct checkpoint *cp)
 	cp->epoch = cp->next_epoch;
 	cp->phase = IDLE;
 	latest_clear(cp);
+	trim_wal(cp);
 	return 0;
 }
 

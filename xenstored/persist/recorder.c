@@ -15,7 +15,7 @@
  * the journal, which the checkpoint has to keep up with. */
 #define WORK 128
 #define BYTES_PER_WORK 4
-#define FILE_BYTES (1u << 20)	/* after which the next file is begun */
+#define FILE_BYTES (7u << 18)	/* after which the next file is begun */
 #define ACCOUNTS 4		/* ... or this many times its account */
 #define RETRY_MS 1000
 #define PEOPLE_MS 10000		/* between updates of what people read */

@@ -1,0 +1,167 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# The journal of a real daemon: what a new start finds, what it does with what
+# it cannot use, and a file system that is full.
+cd "$(dirname "$0")/../.." || exit 2
+export BUILD=${BUILD:-$PWD/build}
+control=/usr/lib/xen-4.17/bin/xenstore-control
+dir=$(mktemp -d "${TMPDIR:-/tmp}/journal.XXXXXX") || exit 2
+export XENSTORED_RUNDIR=$dir/run XENSTORED_PATH=$dir/run/socket
+mkdir "$dir/run"
+n=0 rc=0 pid=
+
+ok() {
+	n=$((n + 1))
+	if [ "$1" -eq 0 ]; then
+		echo "ok $n - $2"
+	else
+		echo "not ok $n - $2"
+		rc=1
+		sed 's/^/# /' "$dir/log"
+	fi
+}
+skip() { n=$((n + 1)); echo "ok $n - $2 # skip $1"; }
+# start OPTION...
+start() {
+	"$BUILD/xenstored" -N --xenport none --pid-file "$dir/pid" "$@" \
+		>"$dir/log" 2>&1 &
+	pid=$!
+	for i in {1..100}; do
+		timeout 5 xenstore-read -s /tool >/dev/null 2>&1 && return 0
+		sleep 0.05
+	done
+	return 1
+}
+stop() {
+	kill "$pid" && wait "$pid"
+}
+# All of it at once, so that nobody starts anybody again.
+kill_all() {
+	local all
+
+	all="$pid $(cat "/proc/$pid/task/"*/children)"
+	# shellcheck disable=SC2086
+	kill -STOP $all
+	# shellcheck disable=SC2086
+	kill -9 $all
+	wait "$pid" 2>/dev/null
+}
+trap 'kill_all 2>/dev/null; umount "$dir/run" 2>/dev/null; rm -rf "$dir"' EXIT
+tree() { timeout 5 xenstore-ls -fp; }
+
+start
+for i in 1 2 3; do xenstore-write "/t/$i/z" "$i" "/t/$i/a" ''; done
+xenstore-chmod /t/2 n0 r5 b6
+xenstore-rm /t/3
+tree >"$dir/before"
+stop
+ok $? "it ends on SIGTERM"
+start
+tree | cmp -s - "$dir/before"
+ok $? "started again it holds what it held"
+kill_all
+start
+tree | cmp -s - "$dir/before"
+ok $? "also after all of it was killed at once"
+if command -v sqlite3 >/dev/null; then
+	stop
+	start
+	for i in {1..40}; do
+		got=$(sqlite3 "$dir/run/state.db" "SELECT value, permissions,
+			owner FROM nodes WHERE path = '/t/2/z'")
+		[ -n "$got" ] && break
+		sleep 0.1
+	done
+	[ "$got" = "2|n0|0" ]
+	ok $? "sqlite3 reads the nodes beside the daemon"
+else
+	skip "no sqlite3" "sqlite3 reads the nodes beside the daemon"
+fi
+grep -q written <<<"$($control journal)"
+ok $? "CONTROL journal tells that it is written"
+stop
+
+start -R
+tree | grep -q /t/
+ok $((!$?)) "-R starts empty"
+xenstore-write /t/new 1
+kill -9 "$(pgrep -P "$pid" | while read -r p; do
+	grep -q 'SigCgt:.*4003$' "/proc/$p/status" && echo "$p"; done)"
+sleep 0.2
+[ "$(timeout 5 xenstore-read /t/new)" = 1 ]
+ok $? "and is no reason to forget when only the worker dies"
+stop
+
+for damage in boot version cut garbage; do
+	start -R
+	xenstore-write /t/kept 1
+	stop
+	rm -f "$dir"/run/*.bad
+	file=$(ls "$dir"/run/journal.[0-9]* | tail -n 1)
+	case $damage in
+	boot) printf 00000000 | dd of="$file" bs=1 seek=16 conv=notrunc 2>/dev/null
+		why='started again since' ;;
+	version) printf 'c' | dd of="$file" bs=1 seek=8 conv=notrunc 2>/dev/null
+		why='another version' ;;
+	cut) truncate -s 100 "$file"; why='cut off' ;;
+	garbage) head -c 300 /dev/zero | dd of="$file" bs=1 seek=4300 \
+		conv=notrunc 2>/dev/null; why='damaged at byte' ;;
+	esac
+	start
+	grep -q "$why" "$dir/log" && ls "$dir"/run/journal.*.bad >/dev/null &&
+		timeout 5 xenstore-write /t/goes/on 1
+	ok $? "a journal ($damage): it says so, keeps it aside, and goes on"
+	stop
+done
+rm -f "$dir"/run/*.bad
+
+start -R --journal off
+xenstore-write /t/x 1
+grep -q off <<<"$($control journal)"
+ok $? "CONTROL journal tells that there is none"
+stop
+start --journal off
+tree | grep -q /t/x
+ok $((!$?)) "without a journal nothing is kept"
+stop
+start --journal "$dir/nowhere"
+grep -q 'cannot keep a journal' "$dir/log" && timeout 5 xenstore-write /t/y 1
+ok $? "a directory that is not there is told, and it serves"
+stop
+
+# A small file system of our own
+if mount -t tmpfs -o size=8m none "$dir/run" 2>/dev/null; then
+	start
+	xenstore-write /t/early 1
+	head -c 8m /dev/zero >"$dir/run/filler" 2>/dev/null
+	value=$(head -c 2000 /dev/zero | tr '\0' x)
+	for i in {1..60}; do
+		for j in {1..30}; do
+			echo "/t/much/$i/$j $value"
+		done | xargs -n 60 timeout 10 xenstore-write || break
+	done
+	[ "$i" = 60 ]
+	ok $? "a full file system: clients are served"
+	grep -q 'cannot write the journal' "$dir/log" &&
+		grep -q BROKEN <<<"$($control journal)"
+	ok $? "the log and CONTROL journal tell it"
+	rm "$dir/run/filler"
+	for i in {1..50}; do
+		grep -q '^written' <<<"$($control journal)" && break
+		sleep 0.1
+	done
+	grep -q 'journal is whole again' "$dir/log"
+	ok $? "with room again it heals"
+	xenstore-write /t/late 1
+	tree >"$dir/before"
+	kill_all
+	start
+	tree | cmp -s - "$dir/before"
+	ok $? "and nothing is missing after that"
+	stop
+	umount "$dir/run"
+else
+	skip "cannot mount" "a full file system"
+fi
+echo "1..$n"
+exit $rc
