@@ -21,6 +21,9 @@
 #define PEOPLE_MS 10000		/* between updates of what people read */
 #define PEOPLE_SMALL 65536	/* ... if that is more than a little */
 
+/* Whole; still written, but no file can follow; not written. */
+enum health { WHOLE, CRAMPED, BROKEN };
+
 struct recorder {
 	struct journal *journal;
 	struct checkpoint *checkpoint;
@@ -33,7 +36,7 @@ struct recorder {
 	struct limits limits;		/* told last */
 	uint64_t suspect, suspect_pos;	/* what was executed at the death */
 	uint32_t suspect_tries;
-	bool broken;
+	enum health health;
 	uint64_t retry_at, people_at;
 	size_t worked;			/* bytes of the file at the last work */
 	uint64_t checkpoints, failures;
@@ -478,6 +481,22 @@ int recorder_read(struct recorder *r, const struct record_handlers *nodes,
 	return err;
 }
 
+/* Told when it gets worse, and when all is well again: not at every try. */
+static void set_health(struct recorder *r, enum health health, int err)
+{
+	static const char *const what[] = {
+		[CRAMPED] = "cannot begin another journal file",
+		[BROKEN] = "cannot write the journal; what happens now would "
+			   "not survive a crash",
+	};
+
+	if (health > r->health)
+		log_error("%s: %s", what[health], strerror(-err));
+	else if (health < r->health && health == WHOLE)
+		log_info("the journal is whole again");
+	r->health = health;
+}
+
 /* The next file. With `all` the one before is not needed, nor what the
  * checkpoint is about to make of it. */
 static bool begin_file(struct recorder *r, bool all)
@@ -489,13 +508,13 @@ static bool begin_file(struct recorder *r, bool all)
 	err = journal_begin(r->journal, all, account, r);
 	if (err) {
 		r->failures++;
-		log_error("cannot write the journal: %s; what happens now "
-			  "would not survive a crash", strerror(-err));
-	} else if (r->broken) {
-		log_info("the journal is whole again");
-		r->retry_at = 0;
+		set_health(r, journal_broken(r->journal) ? BROKEN : CRAMPED,
+			   err);
+	} else {
+		if (r->health != WHOLE)
+			r->retry_at = 0;
+		set_health(r, WHOLE, 0);
 	}
-	r->broken = journal_broken(r->journal);
 	fault_at(file_begun);
 	return !err;
 }
@@ -572,7 +591,7 @@ void recorder_commit(struct recorder *r)
 	struct session *session;
 	int err;
 
-	if (r->broken)
+	if (r->health == BROKEN)
 		return;
 	list_for_each(session, &r->sessions->dirty, in_dirty)
 		tell_progress(r, session);
@@ -580,11 +599,9 @@ void recorder_commit(struct recorder *r)
 	err = journal_commit(r->journal);
 	if (!err)
 		return;
-	r->broken = true;
 	r->failures++;
 	r->retry_at = 1;
-	log_error("cannot write the journal: %s; what happens now would not "
-		  "survive a crash", strerror(-err));
+	set_health(r, BROKEN, err);
 }
 
 /* ---- between ticks ------------------------------------------------------- */
@@ -661,7 +678,7 @@ bool recorder_work(struct recorder *r, uint64_t now)
 	struct blob records;
 	uint64_t epoch;
 
-	if (r->broken) {
+	if (r->health == BROKEN) {
 		if (now < r->retry_at)
 			return false;
 		r->retry_at = now + RETRY_MS;
@@ -669,8 +686,10 @@ bool recorder_work(struct recorder *r, uint64_t now)
 		return false;
 	}
 	/* One after the other: the log grows meanwhile. */
-	if (file_is_full(r) && !journal_oldest(r->journal, &epoch, &records))
-		begin_file(r, false);
+	if (file_is_full(r) && now >= r->retry_at &&
+	    !journal_oldest(r->journal, &epoch, &records) &&
+	    !begin_file(r, false))
+		r->retry_at = now + RETRY_MS;
 	return work_on_checkpoint(r, now);
 }
 
@@ -682,7 +701,7 @@ bool recorder_waits(const struct recorder *r)
 void recorder_report(const struct recorder *r, struct recorder_report *out)
 {
 	*out = (struct recorder_report){
-		.broken = r->broken,
+		.broken = r->health == BROKEN,
 		.epoch = journal_epoch(r->journal),
 		.bytes = journal_bytes(r->journal),
 		.checkpoints = r->checkpoints,
