@@ -2,6 +2,7 @@
 #include "persist/checkpoint.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <sqlite3.h>
 #include <stdio.h>
@@ -284,8 +285,13 @@ static int prepare_all(struct checkpoint *cp)
  * only, and people may read it meanwhile. */
 static int open_db(struct checkpoint *cp)
 {
-	int rc;
+	/* SQLite would let everybody read it. */
+	int rc, fd = open(cp->path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC,
+			  0600);
 
+	if (fd < 0)
+		return -errno;
+	close(fd);
 	rc = sqlite3_open_v2(cp->path, &cp->db,
 			     SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE |
 			     SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW, NULL);
