@@ -348,11 +348,33 @@ static void foreign_files_are_set_aside(void **state)
 	assert_int_equal(truncate(in_dir("journal.1"), 100), 0);
 	refuses("it is cut off");
 	write_some();
-	assert_int_equal(truncate(in_dir("journal.1"), 4096 + 80), 0);
-	refuses("it is damaged");
-	write_some();
 	patch("journal.1", 72, "\xff\xff\xff\xff\xff\xff\xff\xff", 8);
 	refuses("it is damaged");
+}
+
+static void a_file_that_is_cut_off_is_read_up_to_there(void **state)
+{
+	struct journal *j;
+	struct journal_found found;
+	uint64_t seen = 0, before;
+	off_t size;
+
+	(void)state;
+	for (size = 4096 + 80; size < 8192; size += 24) {
+		write_some();
+		assert_int_equal(truncate(in_dir("journal.1"), size), 0);
+		j = open_journal();
+		before = seen;
+		seen = replay(j, 0, &found).generation;
+		talloc_free(j);
+		unlink(in_dir("journal.1"));
+		if (seen == 110)
+			break;
+		assert_true(found.damaged);
+		assert_true(seen >= before);
+	}
+	assert_int_equal(before, 109);
+	assert_false(found.damaged);
 }
 
 /* J3 */
@@ -478,6 +500,7 @@ int main(void)
 		TEST(a_missing_file_is_noticed),
 		TEST(damage_anywhere_ends_the_reading_before_it),
 		TEST(foreign_files_are_set_aside),
+		TEST(a_file_that_is_cut_off_is_read_up_to_there),
 		TEST(a_full_file_system_is_told_and_healed),
 		TEST(a_file_grows_without_moving),
 		TEST(it_is_cheap),

@@ -182,11 +182,8 @@ static struct segment *last_segment(const struct journal *journal)
 
 /* Why the file is none of ours; NULL: it is. */
 static const char *header_fault(const struct journal *journal,
-				const struct header *header, size_t size,
-				uint64_t epoch)
+				const struct header *header, uint64_t epoch)
 {
-	size_t room = size - HEADER_SIZE;
-
 	if (memcmp(header->magic, MAGIC, sizeof(header->magic)))
 		return "it is no journal";
 	if (header->version != VERSION || header->header_size != HEADER_SIZE)
@@ -194,8 +191,9 @@ static const char *header_fault(const struct journal *journal,
 	if (memcmp(header->boot_id, journal->boot_id,
 		   sizeof(header->boot_id)))
 		return "the host was started again since";
-	if (header->epoch != epoch || header->committed > room ||
-	    header->written > room || header->account > header->committed ||
+	if (header->epoch != epoch || header->committed > SIZE_MAX_MAPPED ||
+	    header->written > SIZE_MAX_MAPPED ||
+	    header->account > header->committed ||
 	    header->committed & 7 || header->written & 7)
 		return "it is damaged";
 	return NULL;
@@ -219,7 +217,7 @@ static int segment_open(struct segment *segment, const char **why)
 	err = segment_map(segment, st.st_size);
 	if (err)
 		return err;
-	*why = header_fault(segment->journal, segment->header, st.st_size,
+	*why = header_fault(segment->journal, segment->header,
 			    segment->epoch);
 	return *why ? -EPROTO : 0;
 }
@@ -350,6 +348,20 @@ void journal_discard(struct journal *journal, bool keep)
 
 /* ---- replay -------------------------------------------------------------- */
 
+static bool is_cut_off(const struct segment *segment)
+{
+	const struct header *header = segment->header;
+
+	return header->written > segment->records.room ||
+	       header->committed > segment->records.room;
+}
+
+/* A tail, as far as the file goes. */
+static size_t within(const struct segment *segment, uint64_t tail)
+{
+	return tail < segment->records.room ? tail : segment->records.room;
+}
+
 /*
  * Of a tick that was not committed only what happened to the bytes and
  * descriptors of connections counts; what belongs to something that does not
@@ -365,13 +377,13 @@ static int replay_tail(const struct segment *segment, size_t pos, uint32_t seq,
 		.sent = handlers->sent,
 	};
 	const unsigned char *data = segment->records.data;
+	const size_t end = within(segment, segment->header->written);
 	size_t before;
 	int err = 0;
 
-	while (!err && pos < segment->header->written) {
+	while (!err && pos < end) {
 		before = pos;
-		err = record_read(data, segment->header->written, &pos, &seq,
-				  &some, arg);
+		err = record_read(data, end, &pos, &seq, &some, arg);
 		if (err == -EPROTO && pos != before)
 			err = 0;	/* whole, but refused */
 	}
@@ -382,18 +394,20 @@ static int replay_segment(struct segment *segment,
 			  const struct record_handlers *handlers, void *arg,
 			  struct journal_found *found)
 {
-	const struct header *header = segment->header;
+	const size_t end = within(segment, segment->header->committed);
 	uint32_t seq = 0;
 	size_t pos = 0;
 	int err = 0;
 
-	while (!err && pos < header->committed) {
-		err = record_read(segment->records.data, header->committed,
-				  &pos, &seq, handlers, arg);
+	while (!err && pos < end) {
+		err = record_read(segment->records.data, end, &pos, &seq,
+				  handlers, arg);
 		found->records++;
 	}
 	if (!err)
 		err = replay_tail(segment, pos, seq, handlers, arg);
+	if (!err && is_cut_off(segment))
+		err = -EPROTO;
 	if (err == -EPROTO) {
 		say(segment->journal, "%s/journal.%llu is damaged at byte %zu",
 		    segment->journal->dir, (unsigned long long)segment->epoch,
@@ -433,8 +447,9 @@ static bool is_self_contained(const struct segment *segment)
 	size_t pos = 0;
 	bool all = false;
 
-	return !record_read(segment->records.data, segment->header->committed,
-			    &pos, &seq, &handlers, &all) && all;
+	return !record_read(segment->records.data,
+			    within(segment, segment->header->committed), &pos,
+			    &seq, &handlers, &all) && all;
 }
 
 /* What is in the checkpoint is not needed again. */
@@ -736,7 +751,7 @@ bool journal_oldest(const struct journal *journal, uint64_t *epoch,
 		return false;
 	*epoch = segment->epoch;
 	*records = (struct blob){ segment->records.data,
-				  segment->header->committed };
+				  within(segment, segment->header->committed) };
 	return true;
 }
 
