@@ -515,8 +515,8 @@ $(BUILD)/tests/demo/conflict: %: %.o $(BUILD)/libxenstore.a
 .PHONY: asan tsan run-tsan valgrind fuzz run-fuzz chaos check-crash
 .PHONY: layers conformance check-xen check-xen-full
 .PHONY: bench bench-ls bench-library
-.PHONY: install clean help
-all: $(all_TARGETS)
+.PHONY: install uninstall clean help
+all: $(all_TARGETS) ## build what install installs
 
 check: ## install what is missing, build, run every test
 	@tests/deps.sh check
@@ -565,6 +565,15 @@ layers: ## check the direction of the daemon's includes
 	@tests/layers.sh
 
 install: install-lib install-tools install-daemon ## install below $(DESTDIR)$(PREFIX)
+
+# What would be installed is what is removed.
+uninstall: ## remove what install has put below $(DESTDIR)$(PREFIX)
+	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && \
+	$(MAKE) --no-print-directory install DESTDIR="$$dir" >/dev/null && \
+	(cd "$$dir" && find . ! -type d -printf '%P\n') | \
+	while read -r file; do rm -fv "$(DESTDIR)/$$file"; done
+	@cd $(DESTDIR)$(INCLUDEDIR) 2>/dev/null && rmdir \
+		--ignore-fail-on-non-empty xenstore-compat xen/io xen || true
 
 bench: all $(peers_BIN) $(bench_BIN) ## compare the speed of ours, Debian's and a floor
 	@BUILD=$(abspath $(BUILD)) tests/bench/bench.sh $(GROUPS)

@@ -5,7 +5,7 @@
 # it installs; otherwise it says the one line to run and exits 1.
 set -u
 build="gcc make libc6-dev libtalloc-dev libevent-dev libsqlite3-dev libseccomp-dev libxen-dev pkg-config"
-check="$build libcmocka-dev clang g++ valgrind python3 xenstore-utils xen-utils-4.17 libxenstore4 qemu-system-xen groff-base util-linux procps sqlite3"
+check="$build libcmocka-dev clang libclang-rt-14-dev g++ valgrind python3 xenstore-utils xen-utils-4.17 libxenstore4 qemu-system-xen groff-base util-linux procps sqlite3"
 xen="$build qemu-system-x86 cpio xz-utils util-linux dpkg"
 case ${1:-build} in
 build | demo) want=$build ;;

@@ -64,8 +64,7 @@ fi
 
 say "Done; nothing is left behind"
 cat <<EOF
-    For real: make install (as root), then on a Xen host
-    systemctl disable xen && systemctl enable --now xenstored
-    as README.md, "On a Xen host", says; manual page xenstored(8).
+    For real: make install (as root), name the daemon in /etc/default/xen and
+    reboot, as README.md, "On a Xen host", says; manual page xenstored(8).
     By hand, anywhere: XENSTORED_RUNDIR=/tmp/xs xenstored --no-fork
 EOF

@@ -34,6 +34,16 @@ install_to()
 		DESTDIR="$1" PREFIX="$2" install
 }
 
+uninstall_from()
+{
+	touch "$1$2/bin/xenstore-mine" "$1$2/include/xen/mine.h"
+	env -u MAKEFLAGS -u MFLAGS make BUILD="$BUILD" CC="${CC:-gcc}" \
+		DESTDIR="$1" PREFIX="$2" uninstall &&
+		[ "$(cd "$1$2" && find . -not -type d | sort)" = \
+			$'./bin/xenstore-mine\n./include/xen/mine.h' ] &&
+		[ ! -e "$1$2/include/xen/io" ]
+}
+
 multiarch=$("${CC:-gcc}" -print-multiarch)
 lib=lib${multiarch:+/$multiarch}
 modes=(chmod exists list ls read rm watch write)
@@ -266,6 +276,8 @@ for prefix in /usr/local /usr; do
 		ok "$prefix: the tools from there run" reads_back
 		ok "$prefix: the daemon from there serves them" serves
 	fi
+	ok "$prefix: make uninstall removes all of it, and nothing else" \
+		uninstall_from "$root" "$prefix"
 done
 ok "a prefix is all that is used" nothing_outside "$root" /usr
 echo "1..$n"
