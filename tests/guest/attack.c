@@ -552,6 +552,42 @@ static void unread_replies(void)
 	mole_free(&mole);
 }
 
+static const char *list_payload(int i, size_t *len)
+{
+	(void)i;
+	*len = sizeof("data");
+	return "data";
+}
+
+/* Each answer is large, and was a search and a list in the making. */
+static void unread_listings(void)
+{
+	struct xs_permissions perms[] = { { 0, XS_PERM_NONE },
+					  { 35, XS_PERM_READ } };
+	struct mole mole;
+	long rss, sent;
+
+	for (int i = 0; i < 150; i++) {
+		char path[64];
+
+		snprintf(path, sizeof(path), "/local/domain/35/data/%024d", i);
+		xs_write(all.dom0, XBT_NULL, path, "", 0);
+	}
+	xs_set_permissions(all.dom0, XBT_NULL, "/local/domain/35/data", perms,
+			   2);
+	mole_new(&mole, 35);
+	must(!bus_ask(mole.bus, XS_DIRECTORY, 0, "data", 5, NULL, NULL),
+	     "cannot list");
+	rss = daemon_rss();
+	sent = stuff(&mole, 100000, list_payload, XS_DIRECTORY);
+	check(sent < 1000 && others_served(),
+	      "XSA-416: who does not read listings is not read (%ld requests)",
+	      sent);
+	check_rss(rss, 1024, "XSA-416");
+	mole_free(&mole);
+	xs_rm(all.dom0, XBT_NULL, "/local/domain/35");
+}
+
 /* Guest 34 watches what 33 writes, and does not read. */
 static void unread_events(void)
 {
@@ -609,6 +645,7 @@ int attack_all(const char *vmm, int daemon)
 	break_and_die();
 	watches_come_and_go(&mole);
 	unread_replies();
+	unread_listings();
 	unread_events();
 	check(served(&mole) && others_served(), "all are served in the end");
 	mole_free(&mole);

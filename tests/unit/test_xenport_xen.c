@@ -216,6 +216,8 @@ static void a_successor_adopts_bound_ports(void **state)
 	then_end(f);
 }
 
+/* XSA-496: the news is only that something changed; what, is asked domain by
+ * domain, for a guest may make the hypervisor lose the list of it. */
 static void a_change_of_any_domain_is_told_with_its_state(void **state)
 {
 	scoped_talloc TALLOC_CTX *ctx = talloc_new(NULL);
