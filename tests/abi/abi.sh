@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: MIT
 # libxenstore.so.4 is what programs were linked with: its symbols beside a list
 # and beside Debian's library, its headers on their own and beside Debian's,
-# and Debian's programs running on it with the results they have on Debian's.
+# and Debian's programs running on it with the results they have on Debian's
+# (P1 of README.md).
 cd "$(dirname "$0")/../.." || exit 2
 . tests/peers/peers.sh
 ours=$BUILD/libxenstore.so.4

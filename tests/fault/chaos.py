@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
-"""Everybody does anything at any time, and then all of it has to be gone.
+"""Everybody does anything at any time, and then all of it has to be gone
+(P6 of README.md).
 
 	chaos.py [SECONDS [SEED]]
 

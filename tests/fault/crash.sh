@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# Kills the daemon under a load whose every answer is known: see crash.c.
+# Kills the daemon under a load whose every answer is known (P4 of README.md):
+# see crash.c.
 #
 #   crash.sh [KILLS [SEED]]
 #

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 # Random requests beside a model, for FUZZ_SECONDS (5) from SEED (1): see
-# socket_fuzz.py.
+# socket_fuzz.py. (P6 of README.md)
 set -u
 cd "$(dirname "$0")/../.." || exit 2
 export BUILD=${BUILD:-$PWD/build}

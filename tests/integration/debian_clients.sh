@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # Debian's unmodified clients, compiled against Xen's library, on our daemon:
 # the xenstore-* tools, xenstore-control, test-xenstore, and Python's
-# xen.lowlevel.xs. PEERS=c417 shows what they do on Debian's own.
+# xen.lowlevel.xs (P1 of README.md). PEERS=c417 shows what they do on Debian's own.
 set -u
 cd "$(dirname "$0")/../.." || exit 2
 export BUILD=${BUILD:-$PWD/build}

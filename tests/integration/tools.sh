@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 # The tools beside Debian's, on Debian's C daemon, on ours, and on one that
-# does as it is told. See the two programs for what they compare.
+# does as it is told (P1 of README.md). See the two programs for what they compare.
 # Environment: BUILD; PEERS (default "c417 ours").
 set -u
 cd "$(dirname "$0")/../.." || exit 2

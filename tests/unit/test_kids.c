@@ -450,6 +450,7 @@ static void assert_cost(struct cost cost, unsigned int edits,
  * R2, K2: the same bounds for 10 and for 100 000 siblings. A hundred edits
  * each, so that what splits once in a while is seen, too.
  */
+/* P3 of README.md */
 static void cost_does_not_grow_with_siblings(void **state)
 {
 	static const unsigned int sizes[] = { 10, 100, 1000, 10000, 100000 };

@@ -99,7 +99,7 @@ static void a_blind_write_does_not_conflict(void **state)
 	assert_string_equal(get(w, 0, "/n/m"), "mine");
 }
 
-/* P2 of the design */
+/* P2 of README.md */
 static void two_that_make_different_children_both_commit(void **state)
 {
 	struct world *w = *state;
@@ -242,7 +242,7 @@ static void each_removal_fires_though_one_is_below_another(void **state)
 	assert_string_equal(get(w, 0, "/a/b"), "");
 }
 
-/* XSA-415, semantics 2.7 */
+/* XSA-415 */
 static void quota_inside_dooms_and_errors_do_not(void **state)
 {
 	struct world *w = *state;

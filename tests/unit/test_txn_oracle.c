@@ -2,7 +2,7 @@
 /*
  * Random histories of transactions and single operations against a model.
  *
- * The oracle (P2 of the design): a transaction that commits could have been
+ * The oracle (P2 of README.md): a transaction that commits could have been
  * executed, one request after the other, at the moment of its commit, with the
  * same replies; the tree is what that gives. One that is refused left no
  * trace, and at least one reply would have been different.

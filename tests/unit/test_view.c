@@ -361,7 +361,7 @@ static uint64_t work_of_a_write(struct world *w, int n)
 	return work->made - made;
 }
 
-/* P3 */
+/* P3 of README.md */
 static void a_write_costs_the_same_among_many_nodes(void **state)
 {
 	struct world *w = *state;

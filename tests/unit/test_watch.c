@@ -369,7 +369,7 @@ static void special_events_need_the_right_to_read(void **state)
 	expect(f, "");
 }
 
-/* W1 */
+/* W1, P3 of README.md */
 static void a_write_visits_as_much_with_ten_watches_as_with_many(void **state)
 {
 	struct fixture *f = *state;
