@@ -433,13 +433,30 @@ int edit_remove(struct edit *edit, const char *path, struct node *node)
 	return 0;
 }
 
-/* What the permission filter of watches is given. `old`: the tree before a
- * transaction's commit, else NULL. */
-static void fill_change(struct change *change, struct node *root,
-			struct node *old)
+/* The node of a change, and its parent. That may be the node of the change
+ * before, which is known: a deep path that is new costs one descent. */
+static struct node *find_changed(struct node *root, const struct change *before,
+				 const struct change *change,
+				 struct node **parent)
+{
+	const char *path = change->path;
+	size_t len = path_parent_len(path, change->path_len), at;
+
+	if (!before || !before->after || before->path_len != len ||
+	    memcmp(before->path, path, len))
+		return tree_find_with_parent(root, path, parent);
+	*parent = before->after;
+	at = len > 1 ? len + 1 : len;
+	return node_kid(*parent, path + at, change->path_len - at);
+}
+
+/* What the permission filter of watches is given. `before`: the change before
+ * it, or NULL. `old`: the tree before a transaction's commit, else NULL. */
+static void fill_change(struct change *change, const struct change *before,
+			struct node *root, struct node *old)
 {
 	struct node *parent;
-	struct node *node = tree_find_with_parent(root, change->path, &parent);
+	struct node *node = find_changed(root, before, change, &parent);
 	struct node *was = old ? tree_find(old, change->path) : NULL;
 
 	if (change->kind != CHANGE_REMOVE)
@@ -513,8 +530,8 @@ void edit_publish(struct edit *edit)
 	settle_owners(edit);
 	settle_removed(edit);
 	for (size_t i = 0; i < set->n; i++)
-		fill_change(&set->items[i], store->root,
-			    set->from_txn ? old : NULL);
+		fill_change(&set->items[i], i ? &set->items[i - 1] : NULL,
+			    store->root, set->from_txn ? old : NULL);
 	for (size_t i = 0; i < store->nconsumers; i++)
 		store->consumers[i].fn(store->consumers[i].arg, set);
 	node_unref(old);
