@@ -612,16 +612,16 @@ static int tell_rows(const struct loaded *l,
 	for (i = 0; !err && i < l->n; i++) {
 		pos = l->rows[i].pos;
 		seq = l->rows[i].seq;
-		err = record_read(l->records.data, l->records.len, &pos, &seq,
-				  handlers, arg);
+		err = record_reread(l->records.data, l->records.len, &pos,
+				    &seq, handlers, arg);
 	}
 	for (i = 0; !err && i < l->n; i++) {
 		if (!l->rows[i].inner)
 			continue;
 		pos = l->rows[i].pos;
 		seq = l->rows[i].seq;
-		err = record_read(l->records.data, l->records.len, &pos, &seq,
-				  &again, &to);
+		err = record_reread(l->records.data, l->records.len, &pos,
+				    &seq, &again, &to);
 	}
 	return err;
 }
@@ -934,8 +934,8 @@ static int read_one(struct checkpoint *cp, struct blob records,
 	int err;
 
 	cp->here = cp->pos;
-	err = record_read(records.data, records.len, &cp->pos, &cp->seq,
-			  handlers, cp);
+	err = record_reread(records.data, records.len, &cp->pos, &cp->seq,
+			    handlers, cp);
 	return err == EAGAIN ? next_phase(cp) : err;
 }
 

@@ -16,7 +16,7 @@
 #include "base/scoped.h"
 
 #define MAGIC "xsjournl"
-#define VERSION 1
+#define VERSION 2
 #define HEADER_SIZE 4096
 #define FIRST_SIZE (2u << 20)
 #define SIZE_MAX_MAPPED ((size_t)1 << 30)	/* address space kept for each */

@@ -15,24 +15,45 @@ struct head {
 	uint32_t sum;
 };
 
+static uint64_t load(const unsigned char *p)
+{
+	uint64_t word;
+
+	memcpy(&word, p, sizeof(word));
+	return word;
+}
+
+/* One to one in either argument; the rotation brings what the multiplication
+ * only moves up down again. */
+static uint64_t mix(uint64_t sum, uint64_t word)
+{
+	sum ^= word;
+	return (sum << 29 | sum >> 35) * 0x9e3779b97f4a7c15;
+}
+
 /*
  * Catches what goes wrong by accident: a page that was not written, a file cut
- * off, a bug. Eight bytes at a time, because every request pays for it.
+ * off, a bug. Every request pays for it, so long records are taken in four
+ * lanes, which do not wait for one another.
  */
 static uint32_t checksum(const unsigned char *data, size_t len)
 {
-	const uint64_t k = 0x9e3779b97f4a7c15;
-	uint64_t sum = len, word;
+	uint64_t sum, a = 1, b = 2, c = 3, d = 4;
 	struct head head;
 	size_t i;
 
 	memcpy(&head, data, sizeof(head));
-	sum = (sum ^ ((uint64_t)head.seq << 32 | head.type)) * k;
-	for (i = sizeof(head); i < len; i += 8) {
-		memcpy(&word, data + i, 8);
-		sum = (sum ^ word) * k;
-		sum ^= sum >> 29;
+	sum = mix(len, (uint64_t)head.seq << 32 | head.type);
+	for (i = sizeof(head); len - i >= 32; i += 32) {
+		a = mix(a, load(data + i));
+		b = mix(b, load(data + i + 8));
+		c = mix(c, load(data + i + 16));
+		d = mix(d, load(data + i + 24));
 	}
+	if (i > sizeof(head))
+		sum = mix(mix(mix(mix(sum, a), b), c), d);
+	for (; i < len; i += 8)
+		sum = mix(sum, load(data + i));
 	return sum ^ sum >> 32;
 }
 
@@ -419,9 +440,9 @@ static int dispatch(enum record_type type, const unsigned char *body,
 	return -EPROTO;
 }
 
-int record_read(const unsigned char *data, size_t len, size_t *pos,
-		uint32_t *seq, const struct record_handlers *handlers,
-		void *arg)
+static int read_next(const unsigned char *data, size_t len, size_t *pos,
+		     uint32_t *seq, bool trusted,
+		     const struct record_handlers *handlers, void *arg)
 {
 	const unsigned char *p = data + *pos;
 	size_t left = len - *pos;
@@ -433,12 +454,27 @@ int record_read(const unsigned char *data, size_t len, size_t *pos,
 		return -EPROTO;
 	memcpy(&head, p, sizeof(head));
 	if (head.len < sizeof(head) || head.len > left || head.len & 7 ||
-	    head.seq != *seq + 1 || head.sum != checksum(p, head.len))
+	    head.seq != *seq + 1 ||
+	    (!trusted && head.sum != checksum(p, head.len)))
 		return -EPROTO;
 	*pos += head.len;
 	*seq = head.seq;
 	return dispatch(head.type, p + sizeof(head), head.len - sizeof(head),
 			handlers, arg);
+}
+
+int record_read(const unsigned char *data, size_t len, size_t *pos,
+		uint32_t *seq, const struct record_handlers *handlers,
+		void *arg)
+{
+	return read_next(data, len, pos, seq, false, handlers, arg);
+}
+
+int record_reread(const unsigned char *data, size_t len, size_t *pos,
+		  uint32_t *seq, const struct record_handlers *handlers,
+		  void *arg)
+{
+	return read_next(data, len, pos, seq, true, handlers, arg);
 }
 
 const char *record_node_path(const unsigned char *record)

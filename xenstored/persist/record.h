@@ -237,6 +237,12 @@ int record_read(const unsigned char *data, size_t len, size_t *pos,
 		uint32_t *seq, const struct record_handlers *handlers,
 		void *arg);
 
+/* The same for records that this process has written or read before: their
+ * sums, and with them all of a long value, are not looked at again. */
+int record_reread(const unsigned char *data, size_t len, size_t *pos,
+		  uint32_t *seq, const struct record_handlers *handlers,
+		  void *arg);
+
 /* The path in a whole NODE record. */
 const char *record_node_path(const unsigned char *record);
 
