@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # xenstored, libxenstore and the xenstore tools. One Makefile, no recursion
 # into directories; sources are listed by name; everything that is made goes
 # below $(BUILD). `make help` lists the targets.

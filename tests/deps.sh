@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # Installs what is missing to build (deps.sh build), to run the demo
 # (deps.sh demo), the tests (deps.sh check) or those on real Xen (deps.sh xen).
 # Only Debian packages. As root

@@ -1,1 +1,2 @@
+# SPDX-License-Identifier: MIT
 # Nothing: every tree is the same.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # What differs from run to run: numbers that the kernels give out, times.
 s/^(.*\/(store|console)\/ring-ref = )"[0-9]+"/\1"N"/
 s/^(.*\/((tx-|rx-)?ring-ref|event-channel(-tx|-rx)?) = )"[0-9]+"/\1"N"/

@@ -15,7 +15,7 @@
 	X(refused, "Requests answered with an error")                          \
 	X(commits, "Transactions committed")                                   \
 	X(conflicts, "Transactions refused with EAGAIN")                       \
-	X(waits, "Requests that waited for another's transaction")             \
+	X(waits, "Requests that waited for a transaction")             \
 	X(accepted, "Socket connections accepted")
 
 /* Latency classes: class i counts requests of less than 2^i microseconds. */
