@@ -20,7 +20,7 @@ for peer in ${PEERS:-ours-vmm ours-xen c417 ox417}; do
 			failed=1
 			break
 		}
-		timeout 60 "$BUILD/tests/conformance/run" -s "$PEER_SOCK" \
+		timeout 200 "$BUILD/tests/conformance/run" -s "$PEER_SOCK" \
 			-p "${peer%%-*}" "$script" >"$PEER_DIR/tap" || {
 			failed=1
 			grep -q '^not ok' "$PEER_DIR/tap" ||

@@ -136,7 +136,8 @@ peer_start() {
 		set -- "$PEER_OX417" --no-fork --no-access-log \
 			--config-file "$dir/ox.conf" "$@" ;;
 	esac
-	# A daemon with sanitizers comes second in the list of libraries.
+	# A daemon with sanitizers comes second in the list of libraries, and may
+	# come after one of Debian's.
 	san="verify_asan_link_order=0:${ASAN_OPTIONS:-}"
 	case ${name%%.*} in
 	ours* | floor)
@@ -148,7 +149,7 @@ peer_start() {
 		;;
 	*)
 		# shellcheck disable=SC2086,SC2016,SC2046
-		FAKEXEN_DIR=$dir/fx $(peer_unshare) bash -c '
+		FAKEXEN_DIR=$dir/fx ASAN_OPTIONS=$san $(peer_unshare) bash -c '
 			mount -t tmpfs none /run && mkdir /run/xenstored &&
 			mount --bind "$1" /run/xenstored || exit 1
 			[ ! -d /var/lib/xen ] || mount -t tmpfs none /var/lib/xen
