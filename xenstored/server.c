@@ -194,6 +194,8 @@ static bool server_tick(void *arg)
 	server_end_turns(server);
 
 	server_rounds(server);
+	/* Those that began in this tick may be all that is left to do. */
+	server_end_turns(server);
 	sessions_drop_broken(&server->sessions);
 	if (server->world.live.phase == LIVE_LEAVING) {
 		loop_stop(server->loop);

@@ -248,6 +248,36 @@ def test_oversized():
             return 'the other client is not served'
 
 
+def at_once(*sends):
+    """All of it is there when the daemon looks."""
+    for p in processes():
+        os.kill(p, signal.SIGSTOP)
+    for s, data in sends:
+        s.sendall(data)
+    for p in processes():
+        os.kill(p, signal.SIGCONT)
+
+
+def test_turn():
+    """Who waits for a turn that began just before is not forgotten"""
+    for _ in range(10):
+        loser, other = Client(PATH), connect(5)
+        loser.write(b'/turn', b'0')
+        tx = int(loser.call('TRANSACTION_START', b'\0')[:-1])
+        loser.call('READ', b'/turn\0', tx)
+        loser.call('WRITE', b'/turn\x001', tx)
+        other.sendall(request('WRITE', b'/turn\x002'))
+        recv_message(other)
+        at_once((loser.sock, request('TRANSACTION_END', b'T\0', tx=tx)),
+                (other, request('WRITE', b'/turn\x003')))
+        if recv_message(loser.sock)[3] != b'EAGAIN\0':
+            return 'there is no conflict'
+        start = time.monotonic()
+        recv_message(other)
+        if time.monotonic() - start > 1:
+            return 'it waited for %.1f s' % (time.monotonic() - start)
+
+
 def test_memory():
     """Clients that come and go leave no memory behind"""
     def round_():
