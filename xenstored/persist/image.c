@@ -479,6 +479,7 @@ const struct record_handlers image_handlers = {
 	.domain_gone = image_domain_gone,
 	.conn = image_put_conn,
 	.conn_gone = image_conn_gone,
+	.ring_gone = image_conn_gone,
 	.watch = image_put_watch,
 	.unwatch = image_unwatch,
 	.unwatch_all = image_unwatch_all,

@@ -51,7 +51,8 @@
 	X(20, DROPPED, dropped, rec_count)                                     \
 	X(21, RESET, reset, rec_of_conn)                                       \
 	X(22, IGNORE, ignore, rec_count)                                       \
-	X(23, DESCRIPTOR, descriptor, rec_descriptor)
+	X(23, DESCRIPTOR, descriptor, rec_descriptor)                          \
+	X(24, RING_GONE, ring_gone, rec_of_conn)
 
 enum record_type {
 #define RECORD_ENUM(number, symbol, name, type) RECORD_##symbol = number,
@@ -132,6 +133,8 @@ struct rec_conn {
 	uint64_t last_txn;
 };
 
+/* CONN_GONE: of a socket, which nothing brings back. The end of a ring is
+ * RING_GONE, and belongs to what brought it about. */
 struct rec_of_conn {
 	uint64_t conn;
 };
@@ -203,6 +206,7 @@ void record_domain(struct records *to, const struct rec_domain *rec);
 void record_domain_gone(struct records *to, const struct rec_domid *rec);
 void record_conn(struct records *to, const struct rec_conn *rec);
 void record_conn_gone(struct records *to, const struct rec_of_conn *rec);
+void record_ring_gone(struct records *to, const struct rec_of_conn *rec);
 void record_watch(struct records *to, const struct rec_watch *rec);
 void record_unwatch(struct records *to, const struct rec_watch *rec);
 void record_unwatch_all(struct records *to, const struct rec_of_conn *rec);

@@ -192,9 +192,14 @@ static void on_opened(void *arg, struct session *session)
 
 static void on_closing(void *arg, struct session *session)
 {
+	const struct rec_of_conn gone = { session->sequence };
 	struct recorder *r = arg;
 
-	record_conn_gone(to(r), &(struct rec_of_conn){ session->sequence });
+	if (session->ring) {
+		record_ring_gone(to(r), &gone);
+		return;
+	}
+	record_conn_gone(to(r), &gone);
 	journal_happened(r->journal);
 	fault_at(closing);
 }
