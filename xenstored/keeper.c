@@ -23,6 +23,8 @@
 #define QUICK_MS 1000		/* a worker that lived shorter died quickly */
 #define TERM_MS 10000		/* for an orderly end */
 #define CHECK_MS 10000		/* for a successor to check the state */
+#define TAKE_MS 10000		/* for it to take what it was left, ... */
+#define TAKE_LOOK_MS 10		/* ... which is looked at so often */
 #define REPLY_MS 1000		/* that a worker waits for an answer */
 #define GIVE_UP 5		/* deaths without anybody ever ready */
 #define REQUEST_MAX 8192
@@ -40,6 +42,7 @@ struct shared {
 	bool ready;		/* this worker */
 	bool ever_ready;
 	bool done;		/* no standby is to take over */
+	bool guarded;		/* a successor that begins */
 	uint32_t starts, failures, quick;
 	uint64_t started;	/* ms */
 };
@@ -52,7 +55,8 @@ struct keeper {
 	uint64_t start_at;	/* ms: when the next worker may start */
 	uint64_t kill_at;	/* ms: patience with a worker told to end */
 	uint64_t check_until;	/* ms */
-	char *next;		/* a successor: NUL-separated argv */
+	char *next;		/* a successor: state file, then argv, each with
+				 * its NUL */
 	size_t next_len;
 	bool quit;
 };
@@ -289,9 +293,10 @@ static void check_end(struct keeper *k)
 static int exec_prepare(struct keeper *k, const char *text, size_t len)
 {
 	char *copy;
+	const char *file = text + strlen(text) + 1;
 	int err;
 
-	err = look_at(text);
+	err = file < text + len ? look_at(file) : -EINVAL;
 	if (err)
 		return err;
 	copy = malloc(len);
@@ -302,25 +307,6 @@ static int exec_prepare(struct keeper *k, const char *text, size_t len)
 	k->next = copy;
 	k->next_len = len;
 	return 0;
-}
-
-static void exec_next(struct keeper *k)
-{
-	char *argv[REQUEST_MAX / 2 + 1], *p;
-	size_t n = 0;
-
-	for (p = k->next; p < k->next + k->next_len; p += strlen(p) + 1)
-		argv[n++] = p;
-	argv[n] = NULL;
-	k->shared->done = true;
-	kill_and_reap(&k->shared->standby);
-	say(k, "%s takes over", argv[0]);
-	signals_default();
-	signal(SIGPIPE, SIG_DFL);
-	execv(argv[0], argv);
-	say(k, "%s: %s", argv[0], strerror(errno));
-	signals_of_keeper();
-	k->shared->done = false;
 }
 
 static void serve(struct keeper *k)
@@ -418,6 +404,8 @@ static void back_off(struct keeper *k, int how)
 		k->start_at += s->quick > 9 ? 1000 : 10 << (s->quick - 3);
 }
 
+static void exec_next(struct keeper *k);
+
 /* The worker has gone: what now? False: an end, with *status. */
 static bool worker_ended(struct keeper *k, int *status)
 {
@@ -479,6 +467,100 @@ static void standby_start(struct keeper *k)
 		standby_main(k);
 	if (pid < 0)
 		k->shared->standby = -1;
+}
+
+/* ---- a successor --------------------------------------------------------- */
+
+/* False: it is no concern of ours any more. */
+static bool successor_failed(const struct keeper *k, const char *state)
+{
+	struct pollfd p = { .fd = k->shared->self, .events = POLLIN };
+	uint64_t until = now_ms() + TAKE_MS;
+
+	while (k->shared->guarded && !access(state, F_OK)) {
+		if (poll(&p, 1, TAKE_LOOK_MS) > 0)
+			return !access(state, F_OK);
+		if (now_ms() >= until)
+			send_signal(k->shared->self, SIGKILL);
+	}
+	return false;
+}
+
+/*
+ * The old program, while the new one begins. Executing a program leaves the
+ * descriptor table to those who shared it, so all is open here still; and until
+ * the new one has taken the state it has changed nothing.
+ */
+static void __attribute__((noreturn)) guard_main(struct keeper *k)
+{
+	struct shared *s = k->shared;
+
+	signals_default();
+	if (!successor_failed(k, k->next))
+		_exit(0);
+	unlink(k->next);
+	free(k->next);
+	k->next = NULL;
+	close(s->self);
+	s->self = syscall(SYS_pidfd_open, getpid(), 0);
+	s->done = false;
+	signals_of_keeper();
+	if (s->pid_file >= 0 && !lockf(s->pid_file, F_TLOCK, 0))
+		pid_file_write(k);
+	say(k, "the new program failed, process %d goes on", (int)getpid());
+	back_off(k, 0);
+	_exit(keep(k));
+}
+
+/* A child of nobody's, for the new program would not know it. */
+static void guard_start(struct keeper *k)
+{
+	int fd = -1;
+	pid_t pid;
+
+	k->shared->guarded = *k->next;
+	if (!*k->next)
+		return;
+	pid = fork_sharing_files(&fd);
+	if (pid == 0) {
+		int own;
+
+		if (fork_sharing_files(&own))
+			_exit(0);
+		close(own);
+		guard_main(k);
+	}
+	if (pid > 0)
+		reap(&fd);
+}
+
+static void exec_next(struct keeper *k)
+{
+	char *argv[REQUEST_MAX / 2 + 1], *p = k->next + strlen(k->next) + 1;
+	struct shared *s = k->shared;
+	size_t n = 0;
+
+	for (; p < k->next + k->next_len; p += strlen(p) + 1)
+		argv[n++] = p;
+	argv[n] = NULL;
+	s->done = true;
+	kill_and_reap(&s->standby);
+	say(k, "%s takes over", argv[0]);
+	if (!k->options->alone)
+		guard_start(k);
+	/* The lock would stay with the guard. */
+	if (s->pid_file >= 0 && lockf(s->pid_file, F_ULOCK, 0))
+		say(k, "cannot unlock the pid file: %s", strerror(errno));
+	signals_default();
+	signal(SIGPIPE, SIG_DFL);
+	execv(argv[0], argv);
+	say(k, "%s: %s", argv[0], strerror(errno));
+	signals_of_keeper();
+	s->guarded = false;
+	s->done = false;
+	if (s->pid_file >= 0 && lockf(s->pid_file, F_TLOCK, 0))
+		say(k, "cannot lock the pid file again: %s", strerror(errno));
+	unlink(k->next);
 }
 
 static void handle_signals(struct keeper *k)
@@ -751,19 +833,30 @@ int keeper_checked(struct keeper_link *link)
 	return reply(link, VERB_CHECK, 0);
 }
 
-int keeper_exec(struct keeper_link *link, char *const argv[])
+/* Adds a string with its NUL to a request. */
+static int add_text(char *text, size_t *len, const char *what)
+{
+	size_t n = strlen(what) + 1;
+
+	if (*len + n > REQUEST_MAX)
+		return -E2BIG;
+	memcpy(text + *len, what, n);
+	*len += n;
+	return 0;
+}
+
+int keeper_exec(struct keeper_link *link, const char *state,
+		char *const argv[])
 {
 	char text[REQUEST_MAX];
-	size_t len = 0, n, i;
+	size_t len = 0, i;
 	int err;
 
-	for (i = 0; argv[i]; i++) {
-		n = strlen(argv[i]) + 1;
-		if (len + n > sizeof(text))
-			return -E2BIG;
-		memcpy(text + len, argv[i], n);
-		len += n;
-	}
+	err = add_text(text, &len, state ? state : "");
+	for (i = 0; !err && argv[i]; i++)
+		err = add_text(text, &len, argv[i]);
+	if (err)
+		return err;
 	err = request(link, VERB_EXEC, text, len);
 	return err ? err : reply(link, VERB_EXEC, REPLY_MS);
 }

@@ -109,8 +109,15 @@ int keeper_fd(const struct keeper_link *link);
  * Prepares the exec of argv[0] in the keeper's process when this worker
  * returns KEEPER_EXEC. Descriptors that the program shall inherit are made so
  * by the worker (they share the table). If the exec fails, another worker
- * follows. Waits for the keeper, at most a second. Negative errno.
+ * follows.
+ *
+ * `state` (or NULL) is a file that the program removes when it has taken over.
+ * If it ends before, or has not done so after 10 s (it is killed then), the
+ * file is removed, and another worker follows in another process.
+ *
+ * Waits for the keeper, at most a second. Negative errno.
  */
-int keeper_exec(struct keeper_link *link, char *const argv[]);
+int keeper_exec(struct keeper_link *link, const char *state,
+		char *const argv[]);
 
 #endif

@@ -542,7 +542,7 @@ static int server_recall(struct server *server, struct keeper_link *link,
 {
 	const struct server_options *options = server->options;
 	const bool hopeless = keeper_failures(link) >= HOPELESS;
-	const bool handover = !hopeless && options->live_update &&
+	const bool handover = options->live_update &&
 			      state_is_there(options, legacy);
 	const struct recorder_options recorder = {
 		.dir = options->journal,
@@ -553,6 +553,9 @@ static int server_recall(struct server *server, struct keeper_link *link,
 	};
 	int err;
 
+	/* The program before us goes on, if we do not. */
+	if (handover && hopeless)
+		return -ECANCELED;
 	legacy->nodes.store = server->store;
 	err = options->journal ? recorder_new(server, &recorder,
 					      &server->recorder) : 0;
@@ -729,9 +732,9 @@ static int server_checked(void *arg)
 	return keeper_checked(((struct server *)arg)->link);
 }
 
-static int server_exec(void *arg, char *const argv[])
+static int server_exec(void *arg, const char *state, char *const argv[])
 {
-	return keeper_exec(((struct server *)arg)->link, argv);
+	return keeper_exec(((struct server *)arg)->link, state, argv);
 }
 
 static void server_offer_live_update(struct server *server,

@@ -143,6 +143,35 @@ ok $? "and a client did not notice anything of all that"
 refused "$bad"
 ok $? "a program that cannot be executed leaves the old one"
 
+# A program that agrees, and then dies or does nothing: the old one goes on, in
+# another process.
+goes_on() { # goes_on WHAT COMMAND
+	local run=$PEER_DIR/goes-on pid
+	local -x XENSTORED_RUNDIR=$run XENSTORED_PATH=$run/socket
+
+	mkdir -p "$run"
+	"$BUILD/xenstored" --xenport none --pid-file "$run/pid" || return 1
+	pid=$(cat "$run/pid")
+	xenstore-write /live/bytes 1
+	PEER_SOCK=$run/socket client half
+	printf '#!/bin/sh\n# %s\n[ "$1" = --check-state ] && exit 0\n%s\n' \
+		"$mark" "$2" >"$bad"
+	update "$bad"
+	grep -q . "$PEER_DIR/said" && [ "$(cat "$run/pid")" != "$pid" ] &&
+		timeout 5 xenstore-read /live/bytes >/dev/null
+	ok $? "a program that $1 when it is to take over: the old one goes on"
+	client_ends
+	ok $? "... and a client did not notice"
+	pid=$(cat "$run/pid")
+	kill "$pid"
+	for i in {1..100}; do
+		[ -d "/proc/$pid" ] || break
+		sleep 0.05
+	done
+}
+goes_on crashes 'kill -11 $$'
+goes_on hangs 'exec sleep 100'
+
 # Many clients, at once
 pids=()
 for i in {1..40}; do

@@ -40,7 +40,7 @@ struct toy {
 	enum mode mode;
 	int arg;
 	volatile int order;
-	char text[2][256];
+	char text[2][256], state[256];
 	volatile int result;
 	volatile pid_t worker;
 	volatile unsigned int starts, failures, hups;
@@ -100,7 +100,7 @@ static void obey(struct keeper_link *link)
 		toy->result = check_and_wait(link);
 		break;
 	case ORDER_EXEC:
-		toy->result = keeper_exec(link, argv);
+		toy->result = keeper_exec(link, toy->state, argv);
 		break;
 	case ORDER_CLOSE:
 		fd = toy->pipe[0];
@@ -422,6 +422,55 @@ static void a_successor_takes_over_the_pid(void **state)
 	unlink(pid_path);
 }
 
+static void leave_to(const char *what)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), "%s/next", dir);
+	snprintf(toy->state, sizeof(toy->state), "%s/state", dir);
+	script(toy->state, "");
+	script(path, what);
+	give(ORDER_EXEC, path, toy->state);
+	assert_int_equal(toy->result, 0);
+	toy->arg = KEEPER_EXEC;
+	give(ORDER_RETURN, "", "");
+}
+
+static void a_successor_that_dies_is_followed_by_the_old_program(void **state)
+{
+	pid_t keeper = start(MODE_SERVE, 0), w = next_worker(0), next;
+	char path[128];
+
+	(void)state;
+	leave_to("#!/bin/sh\nkill -11 $$\n");
+	assert_int_equal(ended(keeper), -SIGSEGV);
+	next_worker(w);
+	/* It has what the first one opened. */
+	give(ORDER_CLOSE, "", "");
+	assert_int_equal(toy->result, 1);
+	assert_int_equal(access(toy->state, F_OK), -1);
+	eventually((next = in_pid_file()) && next != keeper);
+	kill(next, SIGTERM);
+	eventually(access(pid_path, F_OK) == -1);
+	snprintf(path, sizeof(path), "%s/next", dir);
+	unlink(path);
+}
+
+static void a_successor_that_took_over_is_on_its_own(void **state)
+{
+	pid_t keeper = start(MODE_SERVE, 0), w = next_worker(0);
+	char path[128];
+
+	(void)state;
+	leave_to("#!/bin/sh\nrm $1\nsleep 0.2\nexit 5\n");
+	assert_int_equal(ended(keeper), 5);
+	nap(100000);
+	assert_int_equal(toy->worker, w);
+	snprintf(path, sizeof(path), "%s/next", dir);
+	unlink(path);
+	unlink(pid_path);
+}
+
 static void a_successor_that_cannot_be_executed_leaves_the_old_one(
 	void **state)
 {
@@ -503,6 +552,9 @@ int main(void)
 		cmocka_unit_test(the_keeper_opens_logs),
 		cmocka_unit_test(a_successor_is_checked),
 		cmocka_unit_test(a_successor_takes_over_the_pid),
+		cmocka_unit_test(
+	a_successor_that_dies_is_followed_by_the_old_program),
+		cmocka_unit_test(a_successor_that_took_over_is_on_its_own),
 		cmocka_unit_test(
 	a_successor_that_cannot_be_executed_leaves_the_old_one),
 		cmocka_unit_test(

@@ -356,7 +356,7 @@ static int live_go(struct request *req)
 		return reply_string(req, "Dump live state failed: %s",
 				    strerror(-err));
 	}
-	err = live->ops->exec(live->arg, argv);
+	err = live->ops->exec(live->arg, path, argv);
 	if (err) {
 		unlink(path);
 		forget_file(live);

@@ -23,7 +23,7 @@ struct live_update_ops {
 	/* keeper_check(), keeper_checked(), keeper_exec() */
 	int (*check)(void *arg, const char *file, const char *state);
 	int (*checked)(void *arg);
-	int (*exec)(void *arg, char *const argv[]);
+	int (*exec)(void *arg, const char *state, char *const argv[]);
 };
 
 enum live_update_phase {
