@@ -183,6 +183,21 @@ static void server_wake(void *arg)
 	(void)arg;
 }
 
+/*
+ * All is written for a successor: nothing may leave any more. But what was read
+ * of the rings is in what was written, so their guests are told.
+ */
+static void server_freeze(struct server *server)
+{
+	struct session *session;
+
+	if (server->recorder)
+		recorder_commit(server->recorder);
+	list_for_each(session, &server->sessions.all, in_all)
+		conn_settle(session->conn);
+	loop_stop(server->loop);
+}
+
 static bool server_tick(void *arg)
 {
 	struct server *server = arg;
@@ -198,7 +213,7 @@ static bool server_tick(void *arg)
 	server_end_turns(server);
 	sessions_drop_broken(&server->sessions);
 	if (server->world.live.phase == LIVE_LEAVING) {
-		loop_stop(server->loop);
+		server_freeze(server);
 		return false;
 	}
 	server_gate(server);

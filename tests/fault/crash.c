@@ -21,6 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -36,10 +37,10 @@
 #define SPARE 40		/* a domid */
 #define QUIET_MS 1050		/* after which the keeper forgets what was */
 
-enum kind { KILL_WORKER, KILL_KEEPER, KILL_ALL, STOP, KINDS };
+enum kind { KILL_WORKER, KILL_KEEPER, KILL_ALL, STOP, UPDATE, KINDS };
 
 static const char *const kind_names[KINDS] = {
-	"worker", "keeper", "all", "stop",
+	"worker", "keeper", "all", "stop", "update",
 };
 
 struct crash {
@@ -274,7 +275,32 @@ static enum kind some_kind(const struct crash *crash)
 		return KILL_ALL;
 	if (dice == 2 && crash->xen)
 		return STOP;
+	if (dice == 3)
+		return UPDATE;
 	return KILL_WORKER;
+}
+
+/* A live update to the same program, while everybody goes on. */
+static void update(struct crash *crash)
+{
+	const char *build = getenv("BUILD");
+	char tool[300];
+	int status = 0;
+	pid_t pid;
+
+	snprintf(tool, sizeof(tool), "%s/xenstore-control",
+		 build ? build : "build");
+	pid = fork();
+	if (pid == 0) {
+		setenv("XENSTORED_PATH", crash->daemon.socket, 1);
+		dup2(STDERR_FILENO, STDOUT_FILENO);
+		execl(tool, tool, "live-update", crash->daemon.program, NULL);
+		_exit(127);
+	}
+	while (!failed && pid > 0 && !waitpid(pid, &status, WNOHANG))
+		run_for(crash, 1);
+	if (pid < 0 || status)
+		fail(NULL, "a live update fails: %x", status);
 }
 
 static void kill_something(struct crash *crash)
@@ -302,6 +328,9 @@ static void kill_something(struct crash *crash)
 		if (!daemon_stop(&crash->daemon))
 			fail(NULL, "the daemon does not end");
 		start_again(crash);
+		break;
+	case UPDATE:
+		update(crash);
 		break;
 	case KINDS:
 		break;
