@@ -2,8 +2,6 @@
 /* Operations on transactions. */
 #include <errno.h>
 #include <string.h>
-#include <stdio.h>
-#include <stdio.h>
 
 #include "op/args.h"
 #include "op/op.h"
@@ -66,8 +64,6 @@ int op_transaction_end(struct request *req)
 		contender_done(&req->session->contender);
 	if (err == OP_HOLD)
 		return err;
-	if (err == EAGAIN) fprintf(stderr, "EAGAIN d%u tx %u conflict %s nodes %zu wrote %d\n", req->session->who.domid, req->hdr.tx_id, txn_conflict(req->view.txn), txn_nodes(req->view.txn), txn_wrote(req->view.txn));
-	if (err == EAGAIN) fprintf(stderr, "EAGAIN d%u tx %u conflict %s nodes %zu wrote %d\n", req->session->who.domid, req->hdr.tx_id, txn_conflict(req->view.txn), txn_nodes(req->view.txn), txn_wrote(req->view.txn));
 	trace_line(req->world->trace, TRACE_OBJ,
 		   "DESTROY transaction %u (d%u)", req->hdr.tx_id,
 		   req->session->who.domid);
