@@ -471,7 +471,13 @@ $(BUILD)/tests/guest/example: %: %.o
 check_TOOLS += $(guest_BIN)
 check_SCRIPTS += tests/guest/guests.sh
 
-check_SCRIPTS += tests/fault/cases.py tests/fault/chaos.py
+check_TOOLS += $(BUILD)/tests/fault/failing.so
+check_SCRIPTS += tests/fault/cases.py tests/fault/memory.py tests/fault/chaos.py
+
+$(BUILD)/tests/fault/failing.so: tests/fault/failing.c
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(all_CPPFLAGS) -std=gnu11 $(warn) -O2 -fPIC -shared -o $@ $<
 
 # Kills the daemon under a load whose answers are known.
 crash_SRC := crash daemon link client model actor observer toolstack

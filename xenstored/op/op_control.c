@@ -69,7 +69,7 @@ static int control_check(struct request *req, const char **arg, size_t n)
 		return EINVAL;
 	if (world->checker == req->session && world->checked) {
 		world->checker = NULL;
-		return reply_ok(req);
+		return world->check_err ? world->check_err : reply_ok(req);
 	}
 	if (world->checker)
 		return EBUSY;
@@ -86,7 +86,8 @@ bool op_work(struct op_world *world)
 {
 	if (!world->checker || world->checked)
 		return false;
-	if (store_check_step(world->check, 1000))
+	world->check_err = store_check_step(world->check, 1000);
+	if (world->check_err == EAGAIN)
 		return true;
 	TALLOC_FREE(world->check);
 	world->checked = true;

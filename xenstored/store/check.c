@@ -174,29 +174,42 @@ static void check_sums(struct store_check *check)
 	}
 }
 
-bool store_check_step(struct store_check *check, unsigned int budget)
+/* What was removed is settled first. */
+static int check_reap(struct store_check *check, unsigned int budget)
+{
+	struct reaper *reaper = check->store->reaper;
+	uint64_t settled = reaper_settled(reaper);
+
+	if (!reaper_pending(reaper))
+		return 0;
+	store_reap(check->store, budget);
+	if (!reaper_pending(reaper))
+		return 0;
+	return reaper_settled(reaper) == settled ? -ENOMEM : EAGAIN;
+}
+
+int store_check_step(struct store_check *check, unsigned int budget)
 {
 	struct node *node;
 	const char *path;
 	int err;
 
 	if (!check->root) {
-		if (reaper_pending(check->store->reaper))
-			store_reap(check->store, budget);
-		if (reaper_pending(check->store->reaper))
-			return true;
-		if (check_begin(check))
-			return true;	/* when there is memory */
+		err = check_reap(check, budget);
+		if (!err)
+			err = check_begin(check);
+		if (err)
+			return err;
 	}
 	while (budget--) {
 		err = tree_walk_next(check->walk, &node, &path);
 		if (err == ENOENT) {
 			check_sums(check);
-			return false;
+			return 0;
 		}
 		if (err)
-			return true;
+			return err;
 		check_node(check, node, path);
 	}
-	return true;
+	return EAGAIN;
 }

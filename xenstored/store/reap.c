@@ -21,7 +21,7 @@ struct reaper {
 	struct nodes *nodes;
 	struct owners *owners;
 	struct list jobs;
-	uint64_t last;
+	uint64_t last, settled;
 };
 
 static int reaper_free(struct reaper *reaper)
@@ -92,6 +92,11 @@ uint64_t reaper_last(const struct reaper *reaper)
 	return reaper->last;
 }
 
+uint64_t reaper_settled(const struct reaper *reaper)
+{
+	return reaper->settled;
+}
+
 uint64_t node_charge(const struct node *node, size_t len)
 {
 	return node_quota_size(node) + len;
@@ -145,11 +150,13 @@ static bool job_step(struct reaper *reaper, struct reap_job *job,
 			talloc_free(job);
 			return true;
 		}
-		if (err)
+		if (err) {
 			*budget = 1;
-		else
-			settle(reaper->owners, root, node, path, strlen(path),
-			       job->number);
+			continue;
+		}
+		settle(reaper->owners, root, node, path, strlen(path),
+		       job->number);
+		reaper->settled++;
 	}
 	return false;
 }

@@ -34,6 +34,8 @@ bool reaper_step(struct reaper *reaper, const struct node *root,
 bool reaper_pending(const struct reaper *reaper);
 /* Number of the last removal so far. */
 uint64_t reaper_last(const struct reaper *reaper);
+/* How many nodes were settled so far. */
+uint64_t reaper_settled(const struct reaper *reaper);
 
 /* Settles one removed node at once. */
 void reap_node(struct owners *owners, const struct node *root,

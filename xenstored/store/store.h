@@ -72,12 +72,12 @@ int store_purge_domain(struct store *store, uint16_t domid, bool keep_orphans);
 bool store_reap(struct store *store, unsigned int budget);
 
 /* CONTROL check: compares ledgers, owned roots and child lists with the tree,
- * repairs, and calls `say` for each thing found. In slices: returns true while
- * there is more to do. */
+ * repairs, and calls `say` for each thing found. In slices: EAGAIN while
+ * there is more to do. -ENOMEM: it is given up. */
 struct store_check;
 int store_check_new(TALLOC_CTX *ctx, struct store *store,
 		    void (*say)(void *arg, const char *text), void *arg,
 		    struct store_check **out);
-bool store_check_step(struct store_check *check, unsigned int budget);
+int store_check_step(struct store_check *check, unsigned int budget);
 
 #endif
