@@ -14,12 +14,14 @@
 
 struct page {
 	struct page *next;
+	struct page *next_bad;
 	char *mem;
-	volatile sig_atomic_t bad;
+	bool bad;
 };
 
 static struct page *pages;
-static volatile sig_atomic_t any_bad;
+/* So that one bad page costs the others nothing. */
+static struct page *volatile bad_pages;
 
 const char *page_refusal(int fd, uint64_t offset)
 {
@@ -60,8 +62,11 @@ static void page_lost(int signo, siginfo_t *info, void *context)
 		signal(signo, SIG_DFL);
 		return;
 	}
-	page->bad = 1;
-	any_bad = 1;
+	if (page->bad)
+		return;
+	page->bad = true;
+	page->next_bad = bad_pages;
+	bad_pages = page;
 }
 
 static int page_watch(void)
@@ -90,7 +95,8 @@ int page_map(int fd, uint64_t offset, struct xenstore_domain_interface **out)
 		free(page);
 		return err;
 	}
-	page->bad = 0;
+	page->bad = false;
+	page->next_bad = NULL;
 	page->next = pages;
 	pages = page;
 	*out = (struct xenstore_domain_interface *)page->mem;
@@ -106,6 +112,17 @@ static struct page **page_find(const struct xenstore_domain_interface *mem)
 	return p;
 }
 
+static void page_forget_bad(const struct page *page)
+{
+	struct page *at = bad_pages;
+
+	if (at == page)
+		bad_pages = page->next_bad;
+	for (; at; at = at->next_bad)
+		if (at->next_bad == page)
+			at->next_bad = page->next_bad;
+}
+
 void page_unmap(struct xenstore_domain_interface *mem)
 {
 	struct page **p = page_find(mem), *page = *p;
@@ -113,16 +130,16 @@ void page_unmap(struct xenstore_domain_interface *mem)
 	if (!page)
 		return;
 	*p = page->next;
+	page_forget_bad(page);
 	munmap(page->mem, LEN);
 	free(page);
 }
 
 bool page_ok(const struct xenstore_domain_interface *mem)
 {
-	struct page *page;
+	const struct page *page = bad_pages;
 
-	if (!any_bad)
-		return true;
-	page = *page_find(mem);
-	return page && !page->bad;
+	while (page && page->mem != (const char *)mem)
+		page = page->next_bad;
+	return !page;
 }
