@@ -89,7 +89,9 @@ static void server_refuse(struct server *server, struct session *session,
 	op_refuse(&server->world, server->scratch, session, message, EIO);
 }
 
-static void server_execute(struct server *server, struct session *session,
+/* False: the tick is to be committed before anything else is executed. What
+ * was refused must be over when another such request kills us. */
+static bool server_execute(struct server *server, struct session *session,
 			   const struct message *message)
 {
 	size_t size = sizeof(message->hdr) + message->hdr.len;
@@ -97,26 +99,30 @@ static void server_execute(struct server *server, struct session *session,
 	if (server->recorder &&
 	    !recorder_executes(server->recorder, session, size)) {
 		server_refuse(server, session, message);
-		return;
+		return false;
 	}
 	fault_at(execute_before);
+	fault_taste(message->payload, message->hdr.len);
 	op_execute(&server->world, server->scratch, session, message);
 	fault_at(execute_after);
 	if (server->recorder)
 		recorder_executed(server->recorder);
+	return true;
 }
 
-/* One request of one session. */
-static void server_serve(struct server *server, struct session *session)
+/* One request of one session; as above. */
+static bool server_serve(struct server *server, struct session *session)
 {
 	struct message message;
+	bool more;
 
 	list_del(&session->in_ready);
 	session_set_dirty(session);	/* also what was only read is settled */
 	if (conn_next(session->conn, &message))
-		return;		/* it will say when there is more */
-	server_execute(server, session, &message);
+		return true;	/* it will say when there is more */
+	more = server_execute(server, session, &message);
 	session_set_ready(session);
+	return more;
 }
 
 static void server_rounds(struct server *server)
@@ -126,9 +132,9 @@ static void server_rounds(struct server *server)
 	for (int i = 0; i < TICK_REQUESTS; i++) {
 		session = list_first(&server->sessions.ready, struct session,
 				     in_ready);
-		if (!session || server->world.live.phase == LIVE_LEAVING)
+		if (!session || server->world.live.phase == LIVE_LEAVING ||
+		    !server_serve(server, session))
 			break;
-		server_serve(server, session);
 	}
 }
 

@@ -10,10 +10,15 @@
  * the second one live ("-"), and kills the third one at its first send_done;
  * workers behind the end of the list live. Death is SIGKILL; with a "!" behind
  * the number it is abort().
+ *
+ *	XENSTORED_POISON=/poison
+ *
+ * kills whoever executes a request whose payload begins so.
  */
 #ifndef BASE_FAULT_H
 #define BASE_FAULT_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 /* X(name): when */
@@ -51,9 +56,11 @@ enum fault_point {
 void fault_init(uint32_t worker);
 void fault_pass(enum fault_point point);
 #define fault_at(name) fault_pass(FAULT_##name)
+void fault_taste(const void *payload, size_t len);
 #else
 #define fault_init(worker) ((void)(worker))
 #define fault_at(name) ((void)0)
+#define fault_taste(payload, len) ((void)(payload), (void)(len))
 #endif
 
 #endif
