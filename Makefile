@@ -493,7 +493,13 @@ $(crash_BIN): $(crash_SRC:%=$(BUILD)/tests/fault/%.o) \
 	$(call say,LD,$@)
 	$(Q)$(LINK)
 
-check_TOOLS += $(crash_BIN)
+# A daemon that dies where it is told to. Its own make knows what it needs.
+fault_BIN := $(if $(FAULT),,$(BUILD)/fault/xenstored)
+.PHONY: $(fault_BIN)
+$(fault_BIN):
+	@$(MAKE) --no-print-directory FAULT=1 BUILD=$(BUILD)/fault $@
+
+check_TOOLS += $(crash_BIN) $(fault_BIN)
 check_SCRIPTS += tests/fault/crash.sh
 
 # tests/fuzz/fuzz_NAME.c, each a libFuzzer target
@@ -615,7 +621,7 @@ chaos: $(all_TARGETS) ## everybody does anything for $(CHAOS_SECONDS) s (try SAN
 
 CRASH_KILLS ?= 2000
 CRASH_SEED ?= $(shell date +%s)
-check-crash: all $(crash_BIN) $(peers_BIN) ## kill the daemon $(CRASH_KILLS) times for each kind of guests
+check-crash: all $(crash_BIN) $(fault_BIN) $(peers_BIN) ## kill the daemon $(CRASH_KILLS) times for each kind of guests
 	@BUILD=$(abspath $(BUILD)) TEST_TIMEOUT=7200 KILLS=$(CRASH_KILLS) \
 		SEED=$(CRASH_SEED) tests/run-tests tests/fault/crash.sh
 

@@ -7,6 +7,8 @@
 
 #define BURST 24		/* requests under way, at most */
 
+unsigned int poisons;
+
 static struct actor *of(struct client *client)
 {
 	return (struct actor *)client;	/* its first member */
@@ -299,6 +301,15 @@ static void act_secret(struct actor *actor)
 	expect_data(expect, "secret", 7);
 	if (!actor->sees_secret)
 		expect->error = "EACCES";
+}
+
+static void act_poison(struct actor *actor)
+{
+	if (!poisons)
+		return;
+	poisons--;
+	client_send(&actor->client, XS_READ, 0, "/poison", sizeof("/poison"))
+		->error = "EIO";
 }
 
 /* ---- watches ------------------------------------------------------------- */
@@ -599,6 +610,8 @@ static void act_outside(struct actor *actor)
 	case 23:
 		if (roll(20) == 0)
 			act_reset(actor);
+		else if (roll(40) == 0)
+			act_poison(actor);
 		break;
 	}
 }
@@ -693,6 +706,12 @@ static bool fetch(struct actor *actor, uint32_t type, const char *path,
 	return true;
 }
 
+/* The connection may be lost while we look; then it is looked again. */
+static bool gave_up(const struct actor *actor)
+{
+	return failed || actor->client.link.lost;
+}
+
 static void explore(struct actor *actor, struct found *found, const char *path)
 {
 	size_t i = found->n++;
@@ -708,10 +727,11 @@ static void explore(struct actor *actor, struct found *found, const char *path)
 		   &found->nodes[i].perms_len) ||
 	    !fetch(actor, XS_DIRECTORY, path, &found->nodes[i].list,
 		   &found->nodes[i].list_len)) {
-		fail(&actor->client, "%s cannot be read", path);
+		if (!actor->client.link.lost)
+			fail(&actor->client, "%s cannot be read", path);
 		return;
 	}
-	for (size_t at = 0; !failed && at < found->nodes[i].list_len;
+	for (size_t at = 0; !gave_up(actor) && at < found->nodes[i].list_len;
 	     at += strlen(found->nodes[i].list + at) + 1) {
 		char child[MODEL_PATH];
 
@@ -772,8 +792,8 @@ static struct found *explore_all(struct actor *actor)
 void actor_verify(struct actor *actor)
 {
 	struct found *found = explore_all(actor);
-	const char *path = failed ? NULL :
-				    differs(actor, found, &actor->model);
+	const char *path = gave_up(actor) ? NULL :
+					   differs(actor, found, &actor->model);
 
 	if (path)
 		fail(&actor->client, "%s/%s is not as it should be",
@@ -791,7 +811,7 @@ static void recognise(struct actor *actor, const struct expect *unanswered)
 	const struct model *model = &actor->acked;
 	const char *path = NULL;
 
-	if (!failed)
+	if (!gave_up(actor))
 		path = differs(actor, found, model);
 	for (; path && unanswered; unanswered = unanswered->next) {
 		if (!unanswered->after)
@@ -804,8 +824,10 @@ static void recognise(struct actor *actor, const struct expect *unanswered)
 		fail(&actor->client, "after the connection was lost, %s/%s is "
 		     "neither as it was answered nor as it was asked for",
 		     actor->top, path);
-	memcpy(&actor->model, model, sizeof(*model));
-	memcpy(&actor->acked, model, sizeof(*model));
+	if (!gave_up(actor)) {
+		memcpy(&actor->model, model, sizeof(*model));
+		memcpy(&actor->acked, model, sizeof(*model));
+	}
 	found_free(found);
 }
 
@@ -827,6 +849,8 @@ static void recognise_count(struct actor *actor)
 
 	snprintf(path, sizeof(path), "/shared/last/%u", actor->number);
 	now = ask_number(actor, path);
+	if (gave_up(actor))
+		return;
 	if (now != actor->added && !(actor->adding && now == actor->added + 1))
 		fail(&actor->client, "%llu commits were answered, %llu are "
 		     "there", (unsigned long long)actor->added,
@@ -855,6 +879,8 @@ static void recognise_log(struct actor *actor)
 				    last);
 		why = client_ask(&actor->client, XS_READ, path, n + 1, &reply,
 				 &len);
+		if (gave_up(actor))
+			return;
 		if (!why == (last % LOG_LENGTH != 0))
 			break;
 	}
@@ -864,7 +890,7 @@ static void recognise_log(struct actor *actor)
 bool actor_return(struct actor *actor)
 {
 	struct client *client = &actor->client;
-	struct expect *unanswered = client->first;
+	struct expect *unanswered;
 
 	link_close(&client->link);
 	if (!link_dial(&client->link, actor->socket)) {
@@ -872,25 +898,18 @@ bool actor_return(struct actor *actor)
 		return false;
 	}
 	note(client, "connected again");
-	client->first = NULL;
-	client->last = &client->first;
-	client->outstanding = 0;
 	actor->lost++;
 	actor->n_watches = 0;
 	actor->waits = false;
 	actor->txn.open = false;
 	actor->txn.last_id = 0;
+	unanswered = client_put_aside(client);
 	recognise(actor, unanswered);
-	recognise_count(actor);
-	recognise_log(actor);
-	while (unanswered) {
-		struct expect *next = unanswered->next;
-
-		free(unanswered->data);
-		free(unanswered->after);
-		free(unanswered);
-		unanswered = next;
-	}
+	if (!gave_up(actor))
+		recognise_count(actor);
+	if (!gave_up(actor))
+		recognise_log(actor);
+	client_forget(client, unanswered);
 	return true;
 }
 

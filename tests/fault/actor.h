@@ -66,6 +66,9 @@ struct actor {
 /* Sockets connect by themselves; a guest has been introduced. */
 void actor_init(struct actor *actor, unsigned int number, const char *socket,
 		struct guest *guest);
+/* So many may still send a request that is fatal, and is refused. */
+extern unsigned int poisons;
+
 /* Sends something, or nothing. */
 void actor_act(struct actor *actor);
 void actor_receive(struct actor *actor);

@@ -12,6 +12,7 @@
 
 uint64_t kills;
 bool failed;
+void (*kills_look)(void);
 
 /* ---- what all share ------------------------------------------------------ */
 
@@ -119,10 +120,46 @@ static void take_out(struct client *client, struct expect **at)
 	expect_free(expect);
 }
 
-void client_drop(struct client *client)
+static void drop_all(struct client *client)
 {
 	while (client->first)
 		take_out(client, &client->first);
+}
+
+struct expect *client_put_aside(struct client *client)
+{
+	struct expect *aside = client->first;
+
+	client->first = NULL;
+	client->last = &client->first;
+	client->outstanding = 0;
+	return aside;
+}
+
+static void put_back(struct client *client, struct expect *aside)
+{
+	client->first = aside;
+	client->last = &client->first;
+	for (; aside; aside = aside->next) {
+		client->outstanding += !aside->event;
+		client->last = &aside->next;
+	}
+}
+
+void client_forget(struct client *client, struct expect *aside)
+{
+	bool again = client->link.lost;
+
+	if (again)
+		drop_all(client);
+	while (!again && aside) {
+		struct expect *next = aside->next;
+
+		expect_free(aside);
+		aside = next;
+	}
+	if (again)
+		put_back(client, aside);
 }
 
 void expect_data(struct expect *expect, const void *data, size_t len)
@@ -349,6 +386,8 @@ void client_receive(struct client *client)
 	const char *payload;
 
 	link_fill(&client->link);
+	if (kills_look)
+		kills_look();
 	while (!failed && link_next(&client->link, &head, &payload)) {
 		client->received++;
 		client->progress_at = now_ms();

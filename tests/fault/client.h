@@ -81,8 +81,11 @@ struct expect *client_await(struct client *client, const char *path,
 
 /* The link is readable. */
 void client_receive(struct client *client);
-/* Forgets what was expected. */
-void client_drop(struct client *client);
+/* The connection was lost: what was expected over it, to be handed to
+ * client_forget() when the new one tells what became of it. If that is lost,
+ * too, it is expected again. */
+struct expect *client_put_aside(struct client *client);
+void client_forget(struct client *client, struct expect *aside);
 
 /* A request of somebody who expects nothing else; waits. NULL or the name of
  * the error; *reply is good until the next. */
@@ -95,6 +98,8 @@ const char *client_ask(struct client *client, uint32_t type,
 /* How often the daemon was killed. */
 extern uint64_t kills;
 extern bool failed;
+/* Brings `kills` up to date, for what is looked at next. May be NULL. */
+extern void (*kills_look)(void);
 
 void note(struct client *client, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));

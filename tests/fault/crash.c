@@ -4,6 +4,11 @@
  *
  *	crash [--port vmm|xen] [--seed N] [--kills N] [--clients N] [--guests N]
  *	      [--only worker|keeper|all|stop] [--keep]
+ *	      [--points] [--poison] [--daemon FILE]
+ *
+ * With --points and --poison it is the daemon that dies by itself, at places
+ * of xenstored/base/fault.h or of a request that it cannot stand; this takes
+ * one that was built with FAULT=1.
  *
  * $BUILD has the daemon. Guests are attached as a VMM does it, or by fakexen;
  * only these come through the death of keeper and worker together, for who
@@ -35,6 +40,7 @@
 #define ACTORS_MAX 40
 #define SILENCE_MS 15000	/* nobody has to wait so long */
 #define SPARE 40		/* a domid */
+#define PLACE_MS 4000		/* to come by a place */
 #define QUIET_MS 1050		/* after which the keeper forgets what was */
 
 enum kind { KILL_WORKER, KILL_KEEPER, KILL_ALL, STOP, UPDATE, KINDS };
@@ -48,7 +54,8 @@ struct crash {
 	uint64_t seed, wanted;
 	unsigned int clients, guests;
 	int only;		/* enum kind; -1: all kinds */
-	bool keep;
+	bool keep, points, poison;
+	const char *program;
 	char dir[128];
 	struct daemon daemon;
 	size_t n_actors;
@@ -170,7 +177,7 @@ static uint64_t number_at(struct crash *crash, const char *path)
 	const char *reply;
 	size_t len;
 
-	if (client_ask(&crash->actors[0]->client, XS_READ, path,
+	if (client_ask(&crash->observer.client, XS_READ, path,
 		       strlen(path) + 1, &reply, &len))
 		return 0;
 	return strtoull(reply, NULL, 10);
@@ -347,8 +354,146 @@ static uint64_t all_done(const struct crash *crash)
 	return sum;
 }
 
+/* ---- a daemon that dies by itself ---------------------------------------- */
+
+/* Each place once in a random order, and again. Where bytes have moved that
+ * nobody knows of, a socket may be lost. */
+static const struct place {
+	const char *name;
+	unsigned int passes;	/* one of the first so many */
+	bool loses;
+} places[] = {
+	{ "recv_done", 3000, true },
+	{ "recv_recorded", 3000, false },
+	{ "execute_before", 9000, false },
+	{ "execute_after", 9000, false },
+	{ "commit_before", 1500, false },
+	{ "commit_after", 1500, false },
+	{ "send_before", 3000, true },
+	{ "send_done", 3000, true },
+	{ "send_recorded", 3000, false },
+	{ "ring_bytes", 1500, false },
+	{ "ring_prod", 1500, false },
+	{ "ring_cons", 1500, false },
+	{ "closing", 1, true },
+	{ "account", 2, false },
+	{ "file_begun", 2, false },
+	{ "checkpoint_step", 300, false },
+	{ "checkpoint_commit", 2, false },
+	{ "checkpoint_done", 2, false },
+	{ "revived", 1, false },
+};
+
+#define PLACES (sizeof(places) / sizeof(places[0]))
+#define DEATHS_MAX 400
+
+static struct {
+	struct crash *crash;
+	FILE *log;
+	size_t planned;
+	const struct place *plan[DEATHS_MAX];	/* of worker i + 1 */
+} deaths;
+
+static void plan_deaths(struct crash *crash)
+{
+	static char text[DEATHS_MAX * 32];
+	size_t len = 0, order[PLACES];
+
+	deaths.planned = crash->wanted < DEATHS_MAX ? crash->wanted :
+						      DEATHS_MAX;
+	for (size_t i = 0; i < deaths.planned; i++) {
+		size_t at = i % PLACES, other;
+
+		if (at == 0)
+			for (size_t k = 0; k < PLACES; k++)
+				order[k] = k;
+		other = at + roll(PLACES - at);
+		deaths.plan[i] = &places[order[other]];
+		order[other] = order[at];
+		len += sprintf(text + len, "%s%s:%u", i ? "," : "",
+			       deaths.plan[i]->name,
+			       1 + roll(deaths.plan[i]->passes));
+	}
+	setenv("XENSTORED_DIE_AT", text, 1);
+}
+
+/* The keeper tells of a death before anybody can see what comes after it. */
+static void count_deaths(void)
+{
+	struct crash *crash = deaths.crash;
+	char path[256], line[256];
+	unsigned int worker;
+
+	if (!deaths.log) {
+		snprintf(path, sizeof(path), "%s/log", crash->dir);
+		deaths.log = fopen(path, "re");
+		if (!deaths.log)
+			return;
+	}
+	clearerr(deaths.log);
+	while (fgets(line, sizeof(line), deaths.log)) {
+		const char *told = strstr(line, "worker ");
+
+		if (!told ||
+		    sscanf(told, "worker %u ended with", &worker) != 1)
+			continue;
+		kills++;
+		crash->done[KILL_WORKER]++;
+		if (crash->points && (worker > deaths.planned ||
+				      deaths.plan[worker - 1]->loses))
+			crash->may_be_lost++;
+	}
+}
+
+/* Each is fatal twice, and then refused; once more if it has given way to
+ * another in between. */
+static void await_poisons(struct crash *crash)
+{
+	poisons = crash->wanted;
+	while (!failed && poisons)
+		run_for(crash, 20);
+	settle(crash);
+	if (!failed && (crash->done[KILL_WORKER] < 2 * crash->wanted ||
+			crash->done[KILL_WORKER] > 3 * crash->wanted))
+		fail(NULL, "%llu poisonous requests killed %llu workers",
+		     (unsigned long long)crash->wanted,
+		     (unsigned long long)crash->done[KILL_WORKER]);
+}
+
+/* Who does not come by his place is helped. */
+static void await_deaths(struct crash *crash)
+{
+	uint64_t seen = kills, at = now_ms();
+
+	while (!failed && all_done(crash) < deaths.planned) {
+		run_for(crash, 20);
+		kills_look();
+		if (kills != seen) {
+			seen = kills;
+			at = now_ms();
+		} else if (now_ms() - at > PLACE_MS) {
+			crash->may_be_lost++;
+			daemon_kill_worker(&crash->daemon);
+			at = now_ms();
+		}
+		if (roll(60) == 0)
+			settle(crash);
+	}
+	settle(crash);
+}
+
+/* ---- from beginning to end ----------------------------------------------- */
+
 static void torture(struct crash *crash)
 {
+	if (crash->points) {
+		await_deaths(crash);
+		return;
+	}
+	if (crash->poison) {
+		await_poisons(crash);
+		return;
+	}
 	run_for(crash, QUIET_MS);
 	settle(crash);
 	while (!failed && all_done(crash) < crash->wanted) {
@@ -459,7 +604,16 @@ static void options_for_daemon(struct crash *crash, const char *build)
 	static char program[256], preload[256], fx[160], vmm[160];
 
 	snprintf(program, sizeof(program), "%s/xenstored", build);
-	daemon_init(&crash->daemon, program, crash->dir);
+	daemon_init(&crash->daemon, crash->program ? crash->program : program,
+		    crash->dir);
+	if (crash->points)
+		plan_deaths(crash);
+	if (crash->poison)
+		setenv("XENSTORED_POISON", "/poison", 1);
+	if (crash->points || crash->poison) {
+		deaths.crash = crash;
+		kills_look = count_deaths;
+	}
 	daemon_option(&crash->daemon, "--xenport");
 	if (!crash->xen) {
 		snprintf(vmm, sizeof(vmm), "%s/vmm", crash->dir);
@@ -519,9 +673,11 @@ static void tell(const struct crash *crash)
 		events += client->events;
 		merged += client->merged;
 	}
-	printf("%sok - every reply and event is as the model says, %s "
+	printf("%sok - every reply and event is as the model says, %s, %s "
 	       "(seed %llu; killed: ", failed ? "not " : "",
 	       crash->xen ? "guests on Xen's interface" : "guests of a VMM",
+	       crash->points ? "dying at chosen places" :
+	       crash->poison ? "with fatal requests" : "killed at any time",
 	       (unsigned long long)crash->seed);
 	for (int i = 0; i < KINDS; i++)
 		printf("%s %llu, ", kind_names[i],
@@ -550,6 +706,9 @@ static void parse(struct crash *crash, int argc, char **argv)
 		{ "guests", required_argument, NULL, 'g' },
 		{ "only", required_argument, NULL, 'o' },
 		{ "keep", no_argument, NULL, 'K' },
+		{ "points", no_argument, NULL, 'P' },
+		{ "poison", no_argument, NULL, 'X' },
+		{ "daemon", required_argument, NULL, 'd' },
 		{ NULL, 0, NULL, 0 },
 	};
 	int letter;
@@ -576,6 +735,15 @@ static void parse(struct crash *crash, int argc, char **argv)
 			break;
 		case 'K':
 			crash->keep = true;
+			break;
+		case 'P':
+			crash->points = true;
+			break;
+		case 'X':
+			crash->poison = true;
+			break;
+		case 'd':
+			crash->program = optarg;
 			break;
 		default:
 			exit(2);

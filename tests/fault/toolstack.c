@@ -190,7 +190,7 @@ static uint32_t number(struct toolstack *toolstack, uint32_t type, char *text)
 	const char *why = client_ask(&toolstack->client, type, text,
 				     strings(text), &reply, &len);
 
-	if (why)
+	if (why && !toolstack->client.link.lost)
 		fail(&toolstack->client, "%s: %s", text, why);
 	return why ? 0 : strtoul(reply, NULL, 10);
 }
@@ -240,7 +240,8 @@ void toolstack_verify(struct toolstack *toolstack)
 {
 	struct fate is = look(toolstack);
 
-	if (!is_fate(toolstack, &is, &toolstack->now))
+	if (!toolstack->client.link.lost &&
+	    !is_fate(toolstack, &is, &toolstack->now))
 		fail(&toolstack->client, "quotas or domains are not as set");
 }
 
@@ -263,7 +264,7 @@ static void set_watches(struct toolstack *toolstack)
 bool toolstack_return(struct toolstack *toolstack)
 {
 	struct client *client = &toolstack->client;
-	struct expect *unanswered = client->first, *next;
+	struct expect *unanswered, *next;
 	const struct fate *fate = &toolstack->acked;
 	struct fate is;
 
@@ -273,11 +274,13 @@ bool toolstack_return(struct toolstack *toolstack)
 		return false;
 	}
 	note(client, "connected again");
-	client->first = NULL;
-	client->last = &client->first;
-	client->outstanding = 0;
 	toolstack->lost++;
+	unanswered = client_put_aside(client);
 	is = look(toolstack);
+	if (client->link.lost) {
+		client_forget(client, unanswered);
+		return true;
+	}
 	for (next = unanswered; next && !is_fate(toolstack, &is, fate);
 	     next = next->next)
 		if (next->after)
@@ -288,13 +291,7 @@ bool toolstack_return(struct toolstack *toolstack)
 	toolstack->now = *fate;
 	toolstack->now.known = false;
 	toolstack->acked = toolstack->now;
-	while (unanswered) {
-		next = unanswered->next;
-		free(unanswered->data);
-		free(unanswered->after);
-		free(unanswered);
-		unanswered = next;
-	}
+	client_forget(client, unanswered);
 	set_watches(toolstack);
 	return true;
 }
