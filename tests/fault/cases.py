@@ -119,7 +119,22 @@ def broken(ts, vmm):
     want(other.ask("READ", b"/b\0") in ("EACCES", "ENOENT"), "the other one")
 
 
-CASES = [stalled, at_the_limit, broken]
+def piled_up(ts, vmm):
+    """a ring is ended while a change is told that is one too many for it"""
+    guest = Plain(vmm, 1)
+    ts.call("MKDIR", b"/f\0")
+    ts.call("SET_PERMS", b"/f\0r0\0")
+    ts.call("SET_QUOTA", b"1\0memory\0000\0")
+    for i in range(100):
+        answer = guest.ask("WATCH", b"/f\0%d" % i + b"t" * 3500 + b"\0")
+        want(answer == b"OK\0", f"WATCH: {answer}")
+        guest.hear()
+    for i in range(900):
+        ts.write(b"/f/%d" % i)
+    want("watches 0 txns 0 throttled: ignored" in status(ts, 1), status(ts, 1))
+
+
+CASES = [stalled, at_the_limit, broken, piled_up]
 
 
 def run(case):
