@@ -25,6 +25,7 @@
 #define CHECK_MS 10000		/* for a successor to check the state */
 #define TAKE_MS 10000		/* for it to take what it was left, ... */
 #define TAKE_LOOK_MS 10		/* ... which is looked at so often */
+#define ORPHAN_MS 500		/* for a standby of its own to do so */
 #define REPLY_MS 1000		/* that a worker waits for an answer */
 #define GIVE_UP 5		/* deaths without anybody ever ready */
 #define REQUEST_MAX 8192
@@ -471,19 +472,50 @@ static void standby_start(struct keeper *k)
 
 /* ---- a successor --------------------------------------------------------- */
 
-/* False: it is no concern of ours any more. */
-static bool successor_failed(const struct keeper *k, const char *state)
+/* The process and its children: if it is a keeper like us, they are worker and
+ * standby, who would go on without it. */
+static void kill_family(pid_t pid)
 {
-	struct pollfd p = { .fd = k->shared->self, .events = POLLIN };
-	uint64_t until = now_ms() + TAKE_MS;
+	char path[64], *p;
+	FILE *file;
+	int child;
+
+	kill(pid, SIGSTOP);
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int)pid,
+		 (int)pid);
+	file = fopen(path, "re");
+	p = file ? fgets(path, sizeof(path), file) : NULL;
+	for (; p && (child = strtol(p, &p, 10)) > 0;)
+		kill(child, SIGKILL);
+	if (file)
+		fclose(file);
+	kill(pid, SIGKILL);
+}
+
+/* Waits until the state is taken (true) or the time is over. */
+static bool state_taken(const struct keeper *k, const char *state, int pidfd,
+			uint64_t ms)
+{
+	struct pollfd p = { .fd = pidfd, .events = POLLIN };
+	uint64_t until = now_ms() + ms;
 
 	while (k->shared->guarded && !access(state, F_OK)) {
-		if (poll(&p, 1, TAKE_LOOK_MS) > 0)
-			return !access(state, F_OK);
-		if (now_ms() >= until)
-			send_signal(k->shared->self, SIGKILL);
+		if (now_ms() >= until || poll(&p, 1, TAKE_LOOK_MS) > 0)
+			return false;
 	}
-	return false;
+	return true;
+}
+
+/* False: it is no concern of ours any more. When the process ends, a standby of
+ * its own may still come to take the state. */
+static bool successor_failed(const struct keeper *k, const char *state,
+			     pid_t pid)
+{
+	if (state_taken(k, state, k->shared->self, TAKE_MS))
+		return false;
+	if (!kill(pid, 0))
+		kill_family(pid);
+	return !state_taken(k, state, -1, ORPHAN_MS);
 }
 
 /*
@@ -491,12 +523,12 @@ static bool successor_failed(const struct keeper *k, const char *state)
  * descriptor table to those who shared it, so all is open here still; and until
  * the new one has taken the state it has changed nothing.
  */
-static void __attribute__((noreturn)) guard_main(struct keeper *k)
+static void __attribute__((noreturn)) guard_main(struct keeper *k, pid_t pid)
 {
 	struct shared *s = k->shared;
 
 	signals_default();
-	if (!successor_failed(k, k->next))
+	if (!successor_failed(k, k->next, pid))
 		_exit(0);
 	unlink(k->next);
 	free(k->next);
@@ -515,6 +547,7 @@ static void __attribute__((noreturn)) guard_main(struct keeper *k)
 /* A child of nobody's, for the new program would not know it. */
 static void guard_start(struct keeper *k)
 {
+	const pid_t keeper = getpid();
 	int fd = -1;
 	pid_t pid;
 
@@ -523,12 +556,13 @@ static void guard_start(struct keeper *k)
 		return;
 	pid = fork_sharing_files(&fd);
 	if (pid == 0) {
-		int own;
+		int guard = -1;
 
-		if (fork_sharing_files(&own))
-			_exit(0);
-		close(own);
-		guard_main(k);
+		if (!fork_sharing_files(&guard))
+			guard_main(k, keeper);
+		/* Only we have its number; the table is everybody's. */
+		close(guard);
+		_exit(0);
 	}
 	if (pid > 0)
 		reap(&fd);
