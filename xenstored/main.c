@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/scoped.h"
 #include "keeper.h"
 #include "options.h"
 #include "persist/handover.h"
@@ -175,7 +176,7 @@ static int look_at_state(TALLOC_CTX *ctx, const char *file, bool print)
 
 int main(int argc, char **argv)
 {
-	TALLOC_CTX *ctx = talloc_new(NULL);
+	scoped_talloc TALLOC_CTX *ctx = talloc_new(NULL);
 	struct process process = { .ready_fd = -1 };
 	struct keeper_options keeper;
 	int err;
@@ -217,6 +218,5 @@ int main(int argc, char **argv)
 	err = keeper_run(&keeper, work, &process);
 	if (!err)
 		tell_started(&process);	/* another daemon has the pid file */
-	talloc_free(ctx);
 	return err;
 }

@@ -119,7 +119,8 @@ static struct expect *send_path(struct actor *actor, uint32_t type,
 	size_t len = spell(actor, path, roll(3) == 0, payload);
 	struct expect *expect;
 
-	memcpy(payload + len, rest, rest_len);
+	if (rest_len)
+		memcpy(payload + len, rest, rest_len);
 	expect = client_send(&actor->client, type, tx, payload,
 			     len + rest_len);
 	if (tx)
