@@ -598,6 +598,43 @@ static int server_recall(struct server *server, struct keeper_link *link,
 	return err;
 }
 
+static bool is_database(int fd, const char *dir)
+{
+	char link[64], path[PATH_MAX];
+	size_t len = strlen(dir);
+	ssize_t n;
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	n = readlink(link, path, sizeof(path) - 1);
+	if (n < 0)
+		return false;
+	path[n] = '\0';
+	return !strncmp(path, dir, len) && path[len] == '/' &&
+	       !strncmp(path + len + 1, "state.db", strlen("state.db"));
+}
+
+/*
+ * The locks of a database belong to all who share the descriptors, and closing
+ * any of them unlocks it. So the predecessor's go before ours are opened:
+ * later, nobody would see that we use it, and another program that reads the
+ * database would remove its log at the end.
+ */
+static void legacy_close_database(struct legacy *legacy, const char *dir)
+{
+	char real[PATH_MAX];
+	size_t kept = 0;
+
+	if (!dir || !realpath(dir, real))
+		return;
+	for (size_t i = 0; i < legacy->n; i++) {
+		if (is_database(legacy->fds[i], real))
+			close(legacy->fds[i]);
+		else
+			legacy->fds[kept++] = legacy->fds[i];
+	}
+	legacy->n = kept;
+}
+
 /*
  * Before anything is opened anew: without a journal nothing of a predecessor
  * can be used, not even its listener; with one, none of its devices but the
@@ -806,6 +843,7 @@ static int server_start(struct server *server, struct keeper_link *link,
 	if (err)
 		return err;
 	err = server_start_store(server);
+	legacy_close_database(legacy, server->options->journal);
 	if (!err)
 		err = server_recall(server, link, legacy);
 	if (err)

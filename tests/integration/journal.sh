@@ -90,6 +90,14 @@ kill -9 "$(pgrep -P "$pid" | while read -r p; do
 sleep 0.2
 [ "$(timeout 5 xenstore-read /t/new)" = 1 ]
 ok $? "and is no reason to forget when only the worker dies"
+if command -v sqlite3 >/dev/null; then
+	# The last one to close a database removes its log.
+	sqlite3 "$dir/run/state.db" "SELECT count(*) FROM nodes" >/dev/null
+	[ -e "$dir/run/state.db-wal" ]
+	ok $? "sqlite3 sees that the worker that followed uses the database"
+else
+	skip "no sqlite3" "sqlite3 sees that the worker that followed uses it"
+fi
 stop
 
 for damage in boot version cut garbage; do
