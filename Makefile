@@ -226,7 +226,7 @@ endif
 
 persist_SRC :=
 persist_SRC += stream oxdump stream_print
-persist_SRC += record image journal checkpoint
+persist_SRC += record image journal fate checkpoint
 persist_SRC += recorder revive handover
 
 op_SRC :=

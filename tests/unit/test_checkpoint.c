@@ -266,6 +266,124 @@ static void a_value_written_often_is_written_once(void **state)
 	talloc_free(cp);
 }
 
+/* F2 */
+static void what_comes_and_goes_in_one_file_costs_nothing(void **state)
+{
+	struct checkpoint *cp = open_checkpoint(BOOT);
+	struct records r = { .more = grow };
+	size_t slices;
+	int i;
+
+	(void)state;
+	fill(cp);
+	for (i = 0; i < 1000; i++) {
+		put(&r, "/b/c/d", ALL, "", 5);
+		put(&r, "/b/c/d/e", ALL, "", 5);
+		put(&r, "/b/c/d/e", REC_VALUE | REC_PERMS, "x", 6);
+		record_node_remove(&r, &(struct rec_node_remove){ "/b/c/d",
+								  7 });
+	}
+	/* 8000 records to look at, and few rows to write */
+	assert_int_equal(add(cp, 2, &r, 1000, &slices), 0);
+	assert_in_range(slices, 1, 9);
+	holds(cp, "/=@3n0r5b7! /b=x@4n0r5b7! /a=y@3n0r5b7! /b/c=z@7n0r5b7! ");
+	free(r.data);
+	talloc_free(cp);
+}
+
+#define PATHS 40		/* /a, /b, /c, /a/a, ... */
+
+/* Some valid records on nodes with few paths; each ends at one of `ends`. */
+static void put_random(struct records *to, unsigned int *seed, size_t *ends,
+		       size_t n)
+{
+	char paths[PATHS][16] = { "" };
+	bool there[PATHS] = { true };
+	size_t i, j;
+
+	for (i = 1; i < PATHS; i++)
+		sprintf(paths[i], "%s/%c", paths[(i - 1) / 3],
+			(char)('a' + (i - 1) % 3));
+	put(to, "/", ALL, "", 1);
+	ends[0] = to->len;
+	for (i = 1; i < n;) {
+		const int what = rand_r(seed) % 4;
+		const uint64_t generation = i + 1;
+
+		j = 1 + rand_r(seed) % (PATHS - 1);
+		if (!there[(j - 1) / 3] || there[j] == (what == 0))
+			continue;
+		if (what == 1) {
+			record_node_remove(to, &(struct rec_node_remove){
+				paths[j], generation });
+			there[j] = false;
+			for (j = j + 1; j < PATHS; j++)
+				there[j] &= there[(j - 1) / 3];
+		} else if (what == 0) {
+			put(to, paths[j], ALL, "new", generation);
+			there[j] = true;
+		} else {
+			put(to, paths[j], what == 2 ? REC_VALUE : REC_PERMS,
+			    paths[j], generation);
+		}
+		ends[i++] = to->len;
+	}
+}
+
+static void keep_records(struct records *to, const struct records *from,
+			 size_t begin, size_t end)
+{
+	const uint32_t first = 1;
+
+	if (to->room < end - begin)
+		grow(to, end - begin);
+	to->len = end - begin;
+	memcpy(to->data, from->data + begin, to->len);
+	memcpy(to->data + 8, &first, sizeof(first));	/* its number */
+}
+
+static void empty(struct checkpoint *cp, uint64_t epoch)
+{
+	struct records r = { .more = grow };
+
+	record_begin(&r, &(struct rec_begin){ true });
+	add_all(cp, epoch, &r);
+	free(r.data);
+}
+
+/* F1: in one file, or each in its own, where all are written. */
+static void what_is_not_written_is_not_missed(void **state)
+{
+	enum { N = 60 };
+	struct checkpoint *cp = open_checkpoint(BOOT);
+	struct records all = { .more = grow }, one = { .more = grow };
+	const struct record_handlers handlers = { .node = print_node };
+	static struct text whole;
+	unsigned int seed = 1;
+	size_t ends[N], slices, round, i;
+	uint64_t epoch = 0;
+
+	(void)state;
+	for (round = 0; round < 100; round++) {
+		all.len = all.seq = 0;
+		put_random(&all, &seed, ends, N);
+		empty(cp, ++epoch);
+		assert_int_equal(add(cp, ++epoch, &all, 50, &slices), 0);
+		whole.text[0] = 0;
+		assert_int_equal(checkpoint_load(cp, &handlers, &whole), 0);
+		empty(cp, ++epoch);
+		for (i = 0; i < N; i++) {
+			keep_records(&one, &all, i ? ends[i - 1] : 0, ends[i]);
+			assert_int_equal(add(cp, ++epoch, &one, 50, &slices),
+					 0);
+		}
+		holds(cp, whole.text);
+	}
+	free(all.data);
+	free(one.data);
+	talloc_free(cp);
+}
+
 /* H3 */
 static void foreign_or_damaged_databases_are_set_aside(void **state)
 {
@@ -427,6 +545,8 @@ int main(void)
 		TEST(only_whole_names_are_below),
 		TEST(a_large_removal_takes_several_slices),
 		TEST(a_value_written_often_is_written_once),
+		TEST(what_comes_and_goes_in_one_file_costs_nothing),
+		TEST(what_is_not_written_is_not_missed),
 		TEST(foreign_or_damaged_databases_are_set_aside),
 		TEST(a_full_file_system_leaves_the_last_epoch),
 		TEST(damaged_records_leave_the_last_epoch),

@@ -12,8 +12,8 @@
 #include <unistd.h>
 
 #include "base/fault.h"
-#include "base/hash.h"
 #include "base/scoped.h"
+#include "persist/fate.h"
 #include "store/path.h"
 
 #define SCHEMA 1
@@ -66,17 +66,6 @@ static const char *const sql_of[] = {
 #undef STATEMENT_SQL
 };
 
-/*
- * Where in a journal file each path got its last value: a value that is
- * overwritten later in the file is not written. Open addressing; positions are
- * in units of 8 bytes, plus 1.
- */
-struct latest {
-	struct hash_table *key;		/* only for its secret */
-	uint32_t *slots;
-	size_t mask, used;
-};
-
 enum phase { IDLE, SURVEY, APPLY, REMOVING, PEOPLE, COMMIT };
 
 struct checkpoint {
@@ -93,7 +82,7 @@ struct checkpoint {
 	struct blob records, people;
 	size_t pos, here;	/* of the next record, of this one */
 	uint32_t seq;
-	struct latest latest;
+	struct fates *fates;
 	char *removing;		/* below this path nodes are removed */
 	unsigned int work;	/* of this slice */
 };
@@ -231,20 +220,13 @@ static int parse_perms(const char *text, struct perm *list, size_t *n)
 
 /* ---- opening ------------------------------------------------------------- */
 
-static void latest_clear(struct checkpoint *cp)
-{
-	free(cp->latest.slots);
-	cp->latest.slots = NULL;
-	cp->latest.used = 0;
-}
-
 void checkpoint_abort(struct checkpoint *cp)
 {
 	if (cp->phase == IDLE)
 		return;
 	run(cp, "ROLLBACK");
 	TALLOC_FREE(cp->removing);
-	latest_clear(cp);
+	fates_clear(cp->fates);
 	cp->phase = IDLE;
 }
 
@@ -263,7 +245,6 @@ static void close_db(struct checkpoint *cp)
 static int checkpoint_free(struct checkpoint *cp)
 {
 	close_db(cp);
-	free(cp->latest.slots);
 	return 0;
 }
 
@@ -402,7 +383,7 @@ int checkpoint_open(TALLOC_CTX *ctx, const char *dir, const char *boot_id,
 	if (!cp->path || !cp->boot_id)
 		return -ENOMEM;
 	talloc_set_destructor(cp, checkpoint_free);
-	err = hash_table_new(cp, &cp->latest.key);
+	err = fates_new(cp, &cp->fates);
 	if (err)
 		return err;
 	err = open_db(cp);
@@ -647,68 +628,25 @@ int checkpoint_load(struct checkpoint *cp,
 	return err;
 }
 
-/* ---- which value is the last --------------------------------------------- */
+/* ---- what is needed ------------------------------------------------------ */
 
-/* Where the path is, or would be. */
-static uint32_t *latest_slot(const struct checkpoint *cp, const char *path)
+static uint32_t here(const struct checkpoint *cp)
 {
-	const struct latest *latest = &cp->latest;
-	const unsigned char *data = cp->records.data;
-	size_t i = hash_bytes(latest->key, 0, path, strlen(path));
-	uint32_t *slot;
-
-	for (;; i++) {
-		slot = &latest->slots[i & latest->mask];
-		if (!*slot || !strcmp(record_node_path(data +
-						       (*slot - 1) * 8ul),
-				      path))
-			return slot;
-	}
-}
-
-static int latest_grow(struct checkpoint *cp)
-{
-	struct latest *latest = &cp->latest;
-	size_t n = latest->slots ? latest->mask + 1 : 0, i;
-	uint32_t *old = latest->slots, *slots;
-
-	slots = calloc(n ? n * 2 : 4096, sizeof(*slots));
-	if (!slots)
-		return -ENOMEM;
-	latest->slots = slots;
-	latest->mask = n ? n * 2 - 1 : 4095;
-	for (i = 0; i < n; i++)
-		if (old[i])
-			*latest_slot(cp, record_node_path(
-				(const unsigned char *)cp->records.data +
-				(old[i] - 1) * 8ul)) = old[i];
-	free(old);
-	return 0;
+	return cp->here / 8 + 1;
 }
 
 static int survey_node(void *arg, const struct rec_node *rec)
 {
 	struct checkpoint *cp = arg;
-	struct latest *latest = &cp->latest;
-	uint32_t *slot;
-	int err;
 
-	if (!(rec->what & REC_VALUE))
-		return 0;
-	if (!latest->slots || latest->used * 2 > latest->mask) {
-		err = latest_grow(cp);
-		if (err)
-			return err;
-	}
-	slot = latest_slot(cp, rec->path);
-	latest->used += !*slot;
-	*slot = cp->here / 8 + 1;
-	return 0;
+	return fates_tell_node(cp->fates, here(cp), rec->path, rec->what);
 }
 
-static bool is_overwritten(const struct checkpoint *cp, const char *path)
+static int survey_node_remove(void *arg, const struct rec_node_remove *rec)
 {
-	return *latest_slot(cp, path) != cp->here / 8 + 1;
+	struct checkpoint *cp = arg;
+
+	return fates_tell_remove(cp->fates, here(cp), rec->path);
 }
 
 /* ---- nodes --------------------------------------------------------------- */
@@ -738,7 +676,6 @@ static int apply_create(struct checkpoint *cp, const struct rec_node *rec,
 			const char *perms)
 {
 	sqlite3_stmt *st = statement(cp, ST_CREATE);
-	int err;
 
 	bind_text(st, 1, rec->path);
 	sqlite3_bind_blob(st, 2, rec->value.len ? rec->value.data : "",
@@ -748,8 +685,7 @@ static int apply_create(struct checkpoint *cp, const struct rec_node *rec,
 	sqlite3_bind_int64(st, 5, rec->generation);
 	sqlite3_bind_int64(st, 6, ++cp->counter);
 	sqlite3_bind_int64(st, 7, cp->counter);
-	err = finish(cp, st);
-	return err ? err : touch_parent(cp, rec->path, rec->generation);
+	return finish(cp, st);
 }
 
 static int apply_value(struct checkpoint *cp, const struct rec_node *rec)
@@ -778,24 +714,25 @@ static int apply_perms(struct checkpoint *cp, const struct rec_node *rec,
 
 static int apply_node(void *arg, const struct rec_node *rec)
 {
-	scoped_talloc TALLOC_CTX *ctx = talloc_new(NULL);
+	scoped_talloc const char *perms = NULL;
 	struct checkpoint *cp = arg;
-	const char *perms = NULL;
-	int err = 0;
+	int what = fates_ask_node(cp->fates, here(cp), rec->what), err = 0;
 
-	if (rec->what == REC_VALUE && is_overwritten(cp, rec->path))
-		return 0;
-	if (rec->what & REC_PERMS) {
-		perms = perms_text(ctx, rec->perms, rec->n_perms);
+	if (what < 0)
+		return what;
+	if (what & REC_PERMS) {
+		perms = perms_text(NULL, rec->perms, rec->n_perms);
 		if (!perms)
 			return -ENOMEM;
 	}
-	if (rec->what & REC_CREATE)
-		return perms ? apply_create(cp, rec, perms) : -EPROTO;
-	if (rec->what & REC_VALUE)
+	if (what & REC_CREATE)
+		err = perms ? apply_create(cp, rec, perms) : -EPROTO;
+	else if (what & REC_VALUE)
 		err = apply_value(cp, rec);
-	if (!err && perms)
+	if (!err && perms && !(what & REC_CREATE))
 		err = apply_perms(cp, rec, perms);
+	if (!err && what & FATE_TOUCH)
+		err = touch_parent(cp, rec->path, rec->generation);
 	return err;
 }
 
@@ -803,12 +740,16 @@ static int apply_node_remove(void *arg, const struct rec_node_remove *rec)
 {
 	struct checkpoint *cp = arg;
 	sqlite3_stmt *st = statement(cp, ST_REMOVE);
-	int err;
+	int what = fates_ask_remove(cp->fates, here(cp)), err = 0;
 
+	if (what < 0)
+		return what;
+	if (what & FATE_TOUCH)
+		err = touch_parent(cp, rec->path, rec->generation);
+	if (err || !(what & FATE_REMOVE))
+		return err;
 	bind_text(st, 1, rec->path);
 	err = finish(cp, st);
-	if (!err)
-		err = touch_parent(cp, rec->path, rec->generation);
 	if (err)
 		return err;
 	cp->removing = talloc_strdup(cp, rec->path);
@@ -901,6 +842,7 @@ static int people_watch(void *arg, const struct rec_watch *rec)
 
 static const struct record_handlers survey_handlers = {
 	.node = survey_node,
+	.node_remove = survey_node_remove,
 };
 
 static const struct record_handlers apply_handlers = {
@@ -965,7 +907,7 @@ static int commit(struct checkpoint *cp)
 		return err;
 	cp->epoch = cp->next_epoch;
 	cp->phase = IDLE;
-	latest_clear(cp);
+	fates_clear(cp->fates);
 	trim_wal(cp);
 	return 0;
 }
