@@ -74,6 +74,17 @@ if command -v sqlite3 >/dev/null; then
 	done
 	[ "$got" = "2|n0|0" ]
 	ok $? "sqlite3 reads the nodes beside the daemon"
+	missing=$(sqlite3 "$dir/run/state.db" "SELECT m.name, c.name FROM
+		sqlite_master m, pragma_table_info(m.name) c
+		WHERE m.type = 'table'" | while IFS='|' read -r table column; do
+		awk -v table="$table" -v column="$column" -F'\t' '
+			$1 != "" { mine = $1 == table }
+			mine && $2 ~ "(^|[ ,])" column "([ ,]|$)" { found = 1 }
+			END { exit !found }' xenstored/xenstored.8 ||
+			echo "$table.$column"
+	done)
+	[ -z "$missing" ]
+	ok $? "and the manual page tells what each column is called"
 else
 	skip "no sqlite3" "sqlite3 reads the nodes beside the daemon"
 fi
@@ -121,6 +132,20 @@ for damage in boot version cut garbage; do
 	ok $? "a journal ($damage): it says so, keeps it aside, and goes on"
 	stop
 done
+rm -f "$dir"/run/*.bad
+
+start -R
+for i in 1 2 3 4 5 6; do xenstore-write "/cut$i" "before-the-$i"; done
+[ "$(stat -c %a "$dir"/run/journal.[0-9] "$dir"/run/state.db* | sort -u)" = 600 ]
+ok $? "nobody else may read the files"
+stop
+file=$(ls "$dir"/run/journal.[0-9]* | tail -n 1)
+at=$(grep -obUa before-the-4 "$file" | tail -n 1)
+truncate -s "${at%%:*}" "$file"
+start
+[ "$(tree | grep -c ^/cut)" = 3 ]
+ok $? "of a journal that is cut off all that is there is read"
+stop
 rm -f "$dir"/run/*.bad
 
 start -R --journal off
