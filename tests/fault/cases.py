@@ -62,6 +62,13 @@ def status(client, domid):
     return ""
 
 
+def await_status(client, domid, what):
+    end = time.monotonic() + PATIENCE
+    while what not in status(client, domid):
+        want(time.monotonic() < end, status(client, domid))
+        time.sleep(.01)
+
+
 def want(what, why):
     if not what:
         raise Wrong(why)
@@ -78,8 +85,8 @@ def stalled(ts, vmm):
         guest.ask("WRITE", b"data/%d\0" % i + b"x" * 1000)
     ts.call("SET_QUOTA", b"1\0memory\0002500\0")
     guest.submit("READ", b"data/0\0")
-    want(guest.hear(.3) is None, "it is not stalled")
-    want("throttled: memory" in status(ts, 1), "it is not told why")
+    await_status(ts, 1, "throttled: memory")
+    want(guest.hear(.1) is None, "it is not stalled")
     ts.call("RM", b"/local/domain/1/data\0")
     want(guest.hear() == (OP["ERROR"], b"ENOENT\0"), "it is stalled for good")
 
@@ -104,13 +111,11 @@ def broken(ts, vmm):
     want(guest.ask("TRANSACTION_START", b"\0") == b"1\0", "START")
     guest.store(1, guest.load(1) + 5000)
     guest.kick()
-    end = time.monotonic() + PATIENCE
-    while "ignored" not in status(ts, 1) and time.monotonic() < end:
-        time.sleep(.01)
-    want("watches 0 txns 0 throttled: ignored" in status(ts, 1), status(ts, 1))
+    await_status(ts, 1, "watches 0 txns 0 throttled: ignored")
     want(error(ts, "SET_TARGET", b"1", b"2") == "EINVAL", "SET_TARGET")
     ts.write(b"/a")
     guest.reconnect()
+    end = time.monotonic() + PATIENCE
     while struct.unpack_from("<I", guest.page, CONNECTION)[0] and \
             time.monotonic() < end:
         time.sleep(.01)
@@ -131,7 +136,7 @@ def piled_up(ts, vmm):
         guest.hear()
     for i in range(900):
         ts.write(b"/f/%d" % i)
-    want("watches 0 txns 0 throttled: ignored" in status(ts, 1), status(ts, 1))
+    await_status(ts, 1, "watches 0 txns 0 throttled: ignored")
 
 
 CASES = [stalled, at_the_limit, broken, piled_up]
@@ -139,7 +144,7 @@ CASES = [stalled, at_the_limit, broken, piled_up]
 
 def run(case):
     with tempfile.TemporaryDirectory(prefix="xenstore-cases.") as dir:
-        daemon = Daemon(dir)
+        daemon = Daemon(dir, event_timeout=0)	# never
         try:
             case(Client(daemon.socket, PATIENCE), Vmm(daemon.vmm))
             why = None

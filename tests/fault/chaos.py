@@ -10,6 +10,7 @@ clients of the socket and by a toolstack, against a daemon of its own. Printed
 as TAP; the seed is printed, too, and gives the same deeds again (though not
 the same timing).
 """
+import ctypes
 import errno
 import mmap
 import os
@@ -36,6 +37,18 @@ ERRORS = """EINVAL EACCES EEXIST EISDIR ENOENT ENOMEM ENOSPC EIO ENOTEMPTY
 ENOSYS EROFS EBUSY EAGAIN EISCONN E2BIG EPERM""".split()
 VMM = struct.Struct("<8I2Q80s")
 ATTACH, STATE, DETACH = 1, 2, 3
+
+
+def die_with_parent():
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)	# PR_SET_PDEATHSIG
+
+
+def leave(*_):
+    sys.exit("told to end")
+
+
+signal.signal(signal.SIGTERM, leave)
+signal.signal(signal.SIGALRM, leave)
 
 
 class Wrong(Exception):
@@ -386,7 +399,7 @@ def hostile(path, domid, seed):
 # ---- the stage --------------------------------------------------------------
 
 class Daemon:
-    def __init__(self, dir, preload=None):
+    def __init__(self, dir, preload=None, event_timeout=2):
         self.dir = dir
         self.log = os.path.join(dir, "log")
         self.socket = os.path.join(dir, "socket")
@@ -400,9 +413,10 @@ class Daemon:
         self.process = subprocess.Popen(
             [os.path.join(BUILD, "xenstored"), "--no-fork", "--no-keeper",
              "--xenport", "vmm", "--ring-scan-interval", "1", "-w",
-             "watch-event=2"],
+             f"watch-event={event_timeout}"],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-            stderr=open(self.log, "wb"), env=env)
+            stderr=open(self.log, "wb"), env=env,
+            preexec_fn=die_with_parent)
         end = time.monotonic() + PATIENCE
         while time.monotonic() < end and self.process.poll() is None:
             try:
@@ -693,6 +707,7 @@ class Stage:
         pid = os.fork()
         if not pid:
             try:
+                die_with_parent()
                 hostile(self.daemon.vmm, domid, seed)
             finally:
                 os._exit(0)
