@@ -556,6 +556,27 @@ static int server_take_over(struct server *server, struct legacy *legacy)
 	return revive_store(&legacy->nodes, legacy->image->generation);
 }
 
+/*
+ * A predecessor's files, the database above all: whoever closes a descriptor of
+ * a file loses all locks on it, so these go before it is opened again. What has
+ * no name is a page or a table of the port.
+ */
+static void legacy_close_files(struct legacy *legacy)
+{
+	struct stat st;
+	size_t kept = 0;
+
+	for (size_t i = 0; i < legacy->n; i++) {
+		int fd = legacy->fds[i];
+
+		if (!fstat(fd, &st) && S_ISREG(st.st_mode) && st.st_nlink)
+			close(fd);
+		else
+			legacy->fds[kept++] = fd;
+	}
+	legacy->n = kept;
+}
+
 /* Nodes to a tree beside the store, everything else to the image. Who cannot
  * have a journal goes without. */
 static int server_recall(struct server *server, struct keeper_link *link,
@@ -577,6 +598,7 @@ static int server_recall(struct server *server, struct keeper_link *link,
 	/* The program before us goes on, if we do not. */
 	if (handover && hopeless)
 		return -ECANCELED;
+	legacy_close_files(legacy);
 	legacy->nodes.store = server->store;
 	err = options->journal ? recorder_new(server, &recorder,
 					      &server->recorder) : 0;
@@ -902,6 +924,8 @@ static int server_leave(struct server *server)
 		return 1;
 	for (size_t i = 0; i < n; i++)
 		fcntl(fds[i], F_SETFD, 0);
+	if (server->recorder)
+		recorder_leave(server->recorder);
 	if (server->port)
 		server->port->ops->retire(server->port);
 	return KEEPER_EXEC;

@@ -554,6 +554,12 @@ void recorder_stop(struct recorder *r)
 	r->sessions = NULL;
 }
 
+void recorder_leave(struct recorder *r)
+{
+	recorder_stop(r);
+	TALLOC_FREE(r->checkpoint);
+}
+
 /* ---- ticks --------------------------------------------------------------- */
 
 bool recorder_executes(struct recorder *r, struct session *session,

@@ -49,6 +49,9 @@ void recorder_start(struct recorder *recorder, struct sessions *sessions,
 		    bool all);
 /* Before the objects are freed. */
 void recorder_stop(struct recorder *recorder);
+/* Nothing is recorded any more, and a successor may open the files: the locks
+ * on the database would outlive us, with whoever has our descriptors. */
+void recorder_leave(struct recorder *recorder);
 
 /* A request is about to be executed, the one that the session's connection
  * gave out last. False: it has been the death of us, and is not to be. */
