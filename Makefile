@@ -527,7 +527,7 @@ $(BUILD)/tests/demo/conflict: %: %.o $(BUILD)/libxenstore.a
 .PHONY: all check check-build run-check demo run-demo
 .PHONY: asan tsan run-tsan valgrind fuzz run-fuzz chaos check-crash
 .PHONY: layers conformance check-xen check-xen-full
-.PHONY: bench bench-ls bench-library
+.PHONY: bench bench-journal bench-ls bench-library
 .PHONY: install uninstall clean help
 all: $(all_TARGETS) ## build what install installs
 
@@ -590,6 +590,9 @@ uninstall: ## remove what install has put below $(DESTDIR)$(PREFIX)
 
 bench: all $(peers_BIN) $(bench_BIN) ## compare the speed of ours, Debian's and a floor
 	@BUILD=$(abspath $(BUILD)) tests/bench/bench.sh $(GROUPS)
+
+bench-journal: all $(peers_BIN) $(bench_BIN) ## what the journal costs: CPU, latency, memory, pause after a crash
+	@BUILD=$(abspath $(BUILD)) tests/bench/journal.sh
 
 bench-ls: all $(peers_BIN) $(bench_BIN) ## time xenstore-ls of 100 000 nodes beside Debian's
 	@BUILD=$(abspath $(BUILD)) tests/bench/ls.sh

@@ -178,11 +178,12 @@ void bench_emit(struct bench *bench, const char *name, uint64_t ops,
 	for (i = 0; i < bench->argc; i++)
 		printf("%s%s", i ? " " : "", bench->argv[i]);
 	printf("\",\"ops\":%llu,\"ops_s\":%.1f,\"p50\":%.2f,\"p99\":%.2f,"
-	       "\"max\":%.1f,\"cpu_us_op\":%.3f,\"gen_cpu\":%.2f,"
+	       "\"p999\":%.2f,\"max\":%.1f,\"cpu_us_op\":%.3f,\"gen_cpu\":%.2f,"
 	       "\"rss_kb\":%ld,\"err\":%llu%s}\n",
 	       (unsigned long long)ops, secs ? ops / secs : 0,
 	       hist_percentile_us(&bench->hist, 50),
-	       hist_percentile_us(&bench->hist, 99), bench->hist.max / 1e3,
+	       hist_percentile_us(&bench->hist, 99),
+	       hist_percentile_us(&bench->hist, 99.9), bench->hist.max / 1e3,
 	       ops ? cpu_ns / 1e3 / ops : 0,
 	       wall_ns ? (double)own_cpu_ns / wall_ns : 0,
 	       proc_rss_kb(bench->daemon), (unsigned long long)bench->errors,

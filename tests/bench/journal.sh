@@ -1,0 +1,122 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+#
+# What the journal costs, and what it gives: CPU time and latency with it and
+# without, memory, and how long a client waits when the worker dies.
+#
+#   journal.sh [cost] [memory] [pause]
+#
+# Environment: BUILD; SECS for one figure (1); ROUNDS, of which the best counts
+# (5); NODES (100000); DOMAINS (1000); CPUS, as for bench.sh. On a machine with
+# other work only the ratio within a row means something.
+set -u
+cd "$(dirname "$0")" || exit 2
+. ../peers/peers.sh
+export PEER_RAISE=1
+secs=${SECS:-1} rounds=${ROUNDS:-5} nodes=${NODES:-100000}
+domains=${DOMAINS:-1000}
+read -r dcpu gcpu <<<"${CPUS:-0 1}"
+[ "$(nproc)" -gt 1 ] || gcpu=$dcpu
+PEER_WRAP="taskset -c $dcpu"
+base=ours
+peer_can ours-xen && base=ours-xen
+tmp=$(mktemp -d "${TMPDIR:-/tmp}/journal.XXXXXX") || exit 2
+trap 'peer_stop_all; rm -rf "$tmp"' EXIT
+
+# xs CPU OPTION...: a line of JSON
+xs() {
+	local cpu=$1
+
+	shift
+	timeout 120 taskset -c "$cpu" "$BUILD/tests/bench/xsbench" \
+		-s "$PEER_SOCK" -p "$PEER_PID" -l "$PEER_NAME" "$@"
+}
+
+# figure SCENARIO KEY <JSON
+figure() { sed -n "/\"scn\":\"$1\"/s/.*\"$2\":\([0-9.]*\).*/\1/p"; }
+
+# least FILE
+least() { sort -n "$1" | head -n 1; }
+
+cost() {
+	local scn kind i key
+
+	peer_start $base.off --journal off && peer_start $base.on || exit 1
+	echo "| request | us CPU, journal off | on | ratio | p99 us, off | on | p999 us, off | on |"
+	echo "|---|---:|---:|---:|---:|---:|---:|---:|"
+	for scn in "read" "write" "read vlen=2000" "write vlen=2000" \
+		"read g=1" "write g=1" "read g=10" "write g=10" "tx k=4"; do
+		case $base:$scn in ours:*g=*) continue ;; esac
+		rm -f "$tmp"/*
+		for ((i = 0; i < rounds; i++)); do
+			for kind in off on; do
+				peer_use $base.$kind
+				# shellcheck disable=SC2086
+				xs "$dcpu" $scn "secs=$secs" >"$tmp/json" ||
+					exit 1
+				for key in cpu_us_op p99 p999; do
+					figure "${scn%% *}" $key <"$tmp/json" \
+						>>"$tmp/$key.$kind"
+				done
+			done
+		done
+		awk -v s="$scn" -v a="$(least "$tmp/cpu_us_op.off")" \
+			-v b="$(least "$tmp/cpu_us_op.on")" \
+			-v c="$(least "$tmp/p99.off")" \
+			-v d="$(least "$tmp/p99.on")" \
+			-v e="$(least "$tmp/p999.off")" \
+			-v f="$(least "$tmp/p999.on")" 'BEGIN {
+			printf "| %s | %.2f | %.2f | %.2f | %s | %s | %s | %s |\n",
+				s, a, b, b / a, c, d, e, f }'
+	done
+	peer_stop_all
+}
+
+# KiB of the daemon's processes, and of the files in its run directory
+held() {
+	local pid kb=0
+
+	for pid in $PEER_PID $(cat "/proc/$PEER_PID/task/"*/children); do
+		kb=$((kb + $(awk '/^Pss_Anon|^Pss_Shmem/ {s += $2}
+			END {print s + 0}' "/proc/$pid/smaps_rollup")))
+	done
+	echo "$kb $(du -sk "$PEER_DIR/run" | cut -f1)"
+}
+
+memory() {
+	local before after
+
+	peer_start $base || exit 1
+	before=$(held)
+	xs "$gcpu" populate "leaves=$nodes" >"$tmp/json" || exit 1
+	sleep 3
+	after=$(held)
+	echo "| nodes | bytes a node, memory | files | together |"
+	echo "|---:|---:|---:|---:|"
+	awk -v b="$before" -v a="$after" -v n="$nodes" 'BEGIN {
+		split(b, x); split(a, y); m = (y[1] - x[1]) * 1024 / n
+		f = (y[2] - x[2]) * 1024 / n
+		printf "| %d | %.0f | %.0f | %.0f |\n", n, m, f, m + f }'
+	ls -s "$PEER_DIR/run"
+	peer_stop_all
+}
+
+pause() {
+	local i
+
+	peer_start $base || exit 1
+	xs "$gcpu" populate "leaves=$nodes" >/dev/null || exit 1
+	[ $base = ours ] && domains=0
+	for ((i = 1; i <= domains; i++)); do
+		"$PEER_BIN/fxctl" create "$i" || exit 1
+	done
+	echo "longest wait for an answer, ms, with $nodes nodes and" \
+		"$domains domains:"
+	taskset -c "$gcpu" ./pause.py "$PEER_SOCK" "$PEER_PID" "$domains" \
+		"$rounds"
+	peer_stop_all
+}
+
+for what in ${*:-cost memory pause}; do
+	"$what"
+done
