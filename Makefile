@@ -552,8 +552,8 @@ conformance: all $(peers_BIN) $(conformance_BIN) ## the conformance scripts, our
 	@BUILD=$(abspath $(BUILD)) tests/conformance/conformance.sh
 
 asan: ## the tests with the address and undefined-behaviour sanitizers
-	@$(MAKE) --no-print-directory BUILD=$(BUILD)/asan CFLAGS="-O1 -g" \
-		SAN=address,undefined run-check
+	@TEST_TIMEOUT=900 $(MAKE) --no-print-directory BUILD=$(BUILD)/asan \
+		CFLAGS="-O1 -g" SAN=address,undefined run-check
 
 tsan: ## the library's tests with the thread sanitizer
 	@$(MAKE) --no-print-directory BUILD=$(BUILD)/tsan CFLAGS="-O1 -g" \
@@ -571,7 +571,8 @@ valgrind_BIN := $(filter-out $(valgrind_WITHOUT:%=$(BUILD)/tests/unit/test_%), \
 
 valgrind: ## the unit tests, and the daemon below its clients, in valgrind
 	@$(MAKE) --no-print-directory check-build
-	@BUILD=$(abspath $(BUILD)) WRAP="$(valgrind)" tests/run-tests \
+	@BUILD=$(abspath $(BUILD)) WRAP="$(valgrind)" TEST_TIMEOUT=1500 \
+		tests/run-tests \
 		$(abspath $(valgrind_BIN)) tests/integration/valgrind.sh
 
 layers: ## check the direction of the daemon's includes
