@@ -62,6 +62,7 @@ struct crash {
 	struct actor *actors[ACTORS_MAX];
 	struct observer observer;
 	struct toolstack toolstack;
+	struct guest *spare;		/* what the toolstack introduces */
 	uint64_t done[KINDS];
 	uint32_t lost, may_be_lost;	/* connections of sockets */
 };
@@ -589,7 +590,7 @@ static void begin(struct crash *crash)
 		need(&client, XS_SET_PERMS, "/local/domain/1/secret|n1");
 		if (crash->guests > 1)
 			need(&client, XS_SET_TARGET, "2|1");
-		make_guest(&client, SPARE, false);
+		crash->spare = make_guest(&client, SPARE, false);
 		guest = make_guest(&client, crash->guests + 1, true);
 		if (guest)
 			observer_init(&crash->observer, guest);
