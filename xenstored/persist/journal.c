@@ -478,14 +478,14 @@ int journal_replay(struct journal *journal, uint64_t after,
 	drop_up_to(journal, after);
 	list_for_each(segment, &journal->segments, in_journal)
 	{
-		if (segment->epoch != after + 1) {
+		if (is_self_contained(segment)) {
+			usable = true;
+		} else if (segment->epoch != after + 1) {
 			say(journal, "%s/journal.%llu is missing",
 			    journal->dir, (unsigned long long)after + 1);
 			usable = false;
 		}
 		after = segment->epoch;
-		if (is_self_contained(segment))
-			usable = true;
 		found->damaged |= !usable;
 		if (!usable)
 			continue;
