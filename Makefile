@@ -564,15 +564,16 @@ run-tsan: $(libtest_BIN) $(libtest_ALONE) $(peers_BIN)
 		tests/integration/library.sh
 
 # Without those that fork with a shared descriptor table, or kill -9 and count
-# on the time that takes: they test processes, which valgrind is not.
-valgrind_WITHOUT := keeper persist_model
+# on the time that takes, or that ask for a filter of system calls: they test
+# processes, which are others in valgrind.
+valgrind_WITHOUT := keeper persist_model sandbox
 valgrind_BIN := $(filter-out $(valgrind_WITHOUT:%=$(BUILD)/tests/unit/test_%), \
 	$(unit_BIN))
 
 valgrind: ## the unit tests, and the daemon below its clients, in valgrind
 	@$(MAKE) --no-print-directory check-build
 	@BUILD=$(abspath $(BUILD)) WRAP="$(valgrind)" TEST_TIMEOUT=1500 \
-		tests/run-tests \
+		ORACLE_ROUNDS=100 tests/run-tests \
 		$(abspath $(valgrind_BIN)) tests/integration/valgrind.sh
 
 layers: ## check the direction of the daemon's includes
