@@ -504,7 +504,7 @@ check_SCRIPTS += tests/fault/crash.sh
 
 # tests/fuzz/fuzz_NAME.c, each a libFuzzer target
 fuzz_TARGETS :=
-fuzz_TARGETS += stream
+fuzz_TARGETS += stream handover records
 fuzz_TARGETS += path
 fuzz_TARGETS += tree
 fuzz_TARGETS += frame

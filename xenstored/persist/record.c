@@ -112,8 +112,13 @@ static void put_plain(struct records *to, enum record_type type,
 
 	if (!p)
 		return;
-	memcpy(p, body, len);
+	add(p, body, len);
 	close_record(to, type, len);
+}
+
+void record_raw(struct records *to, unsigned int type, struct blob body)
+{
+	put_plain(to, type, body.data, body.len);
 }
 
 #define PUT_PLAIN(symbol, name, type)                                          \
@@ -446,12 +451,13 @@ static int read_next(const unsigned char *data, size_t len, size_t *pos,
 		     uint32_t *seq, bool trusted,
 		     const struct record_handlers *handlers, void *arg)
 {
-	const unsigned char *p = data + *pos;
 	size_t left = len - *pos;
+	const unsigned char *p;
 	struct head head;
 
 	if (!left)
 		return EAGAIN;
+	p = data + *pos;
 	if (left < sizeof(head))
 		return -EPROTO;
 	memcpy(&head, p, sizeof(head));

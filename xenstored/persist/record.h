@@ -63,7 +63,7 @@ enum record_type {
 /* Everything but the nodes is told anew after this; with `all` they are, too.
  * What was known before is forgotten. */
 struct rec_begin {
-	bool all;
+	uint8_t all;		/* here and below: 0 or not, in any file */
 };
 
 struct rec_generation {
@@ -107,8 +107,8 @@ struct rec_domid {
 struct rec_domain {		/* replaces what was known of it */
 	uint16_t domid;
 	uint16_t target;	/* DOMID_INVALID: none */
-	bool introduced;
-	bool shutdown;
+	uint8_t introduced;
+	uint8_t shutdown;
 	uint16_t zero;
 	uint32_t features;
 	uint32_t remote;	/* event channel ports */
@@ -126,7 +126,7 @@ struct rec_conn {
 	uint64_t conn;		/* number in order of creation, never 0 */
 	int32_t fd;		/* sockets; -1: a ring */
 	uint16_t domid;		/* rings */
-	bool ignored;		/* rings: broke the rules */
+	uint8_t ignored;	/* rings: broke the rules */
 	uint8_t zero;
 	uint64_t in;		/* position of the first byte not executed */
 	uint64_t out;		/* position of the first byte not sent */
@@ -220,6 +220,9 @@ void record_dropped(struct records *to, const struct rec_count *rec);
 void record_reset(struct records *to, const struct rec_of_conn *rec);
 void record_ignore(struct records *to, const struct rec_count *rec);
 void record_descriptor(struct records *to, const struct rec_descriptor *rec);
+
+/* A body as it lies in the file. */
+void record_raw(struct records *to, unsigned int type, struct blob body);
 
 /* ---- reading ------------------------------------------------------------- */
 
