@@ -564,6 +564,37 @@ static void act_log(struct actor *actor)
 		log_done;
 }
 
+/* ---- a new beginning ----------------------------------------------------- */
+
+/* Only who has nothing under way does it, so that all is certain. */
+static void act_leave(struct actor *actor)
+{
+	if (actor->client.first || actor->txn.open || actor->counting)
+		return;
+	if (actor->socket) {
+		note(&actor->client, "hangs up");
+		actor->client.link.lost = true;
+		actor->left++;
+		return;
+	}
+	note(&actor->client, "asks for a fresh ring");
+	actor->resetting = now_ms();
+	actor->waits = true;
+	gring_reconnect(&actor->client.link.ring);
+}
+
+/* Until then a guest leaves the ring alone. */
+static void await_ring(struct actor *actor)
+{
+	guest_clear(actor->client.link.guest);
+	if (!gring_connected(&actor->client.link.ring))
+		return;
+	note(&actor->client, "has a fresh ring");
+	actor->resetting = 0;
+	actor->waits = false;
+	actor->n_watches = 0;
+}
+
 /* ---- the load ------------------------------------------------------------ */
 
 static void act_outside(struct actor *actor)
@@ -611,6 +642,8 @@ static void act_outside(struct actor *actor)
 	case 23:
 		if (roll(20) == 0)
 			act_reset(actor);
+		else if (roll(20) == 0)
+			act_leave(actor);
 		else if (roll(40) == 0)
 			act_poison(actor);
 		break;
@@ -651,6 +684,8 @@ static void act_inside(struct actor *actor)
 
 void actor_act(struct actor *actor)
 {
+	if (actor->resetting && now_ms() - actor->resetting > PATIENCE_MS)
+		fail(&actor->client, "no fresh ring");
 	if (actor->waits || actor->client.outstanding >= BURST ||
 	    actor->client.link.lost)
 		return;
@@ -664,6 +699,10 @@ void actor_receive(struct actor *actor)
 {
 	const char *fault;
 
+	if (actor->resetting) {
+		await_ring(actor);
+		return;
+	}
 	client_receive(&actor->client);
 	fault = link_fault(&actor->client.link);
 	if (fault)
@@ -673,6 +712,7 @@ void actor_receive(struct actor *actor)
 bool actor_is_idle(const struct actor *actor)
 {
 	return !actor->client.outstanding && !actor->txn.open &&
+	       !actor->resetting &&
 	       !actor->client.first && !actor->client.link.lost;
 }
 

@@ -9,7 +9,8 @@
  *	/shared/log/N/K		K = 1, 2, 3...: written once each
  *
  * A client whose connection is lost comes again, and must then find what was
- * answered, and of the rest a beginning.
+ * answered, and of the rest a beginning. Now and then a client hangs up, and a
+ * guest asks for a fresh ring.
  */
 #ifndef FAULT_ACTOR_H
 #define FAULT_ACTOR_H
@@ -61,6 +62,9 @@ struct actor {
 	uint32_t logged;	/* sent to the log */
 	uint32_t log_acked;
 	uint32_t lost;		/* connections */
+	uint32_t left;		/* ... of its own accord, of those */
+	uint64_t resetting;	/* ms: since when it waits for a fresh ring; 0: it
+				 * does not */
 };
 
 /* Sockets connect by themselves; a guest has been introduced. */
@@ -68,6 +72,7 @@ void actor_init(struct actor *actor, unsigned int number, const char *socket,
 		struct guest *guest);
 /* So many may still send a request that is fatal, and is refused. */
 extern unsigned int poisons;
+#define PATIENCE_MS 15000	/* nobody has to wait so long */
 
 /* Sends something, or nothing. */
 void actor_act(struct actor *actor);

@@ -38,7 +38,6 @@
 #include "toolstack.h"
 
 #define ACTORS_MAX 40
-#define SILENCE_MS 15000	/* nobody has to wait so long */
 #define SPARE 40		/* a domid */
 #define PLACE_MS 4000		/* to come by a place */
 #define QUIET_MS 1050		/* after which the keeper forgets what was */
@@ -77,7 +76,7 @@ static void pause_us(unsigned int us)
 static void check_progress(struct client *client)
 {
 	if (!client->outstanding || failed ||
-	    now_ms() - client->progress_at < SILENCE_MS)
+	    now_ms() - client->progress_at < PATIENCE_MS)
 		return;
 	fail(client, "request %u is not answered: %s%s, %zu of its kind",
 	     client->first->req,
@@ -197,9 +196,13 @@ static void check_count(struct crash *crash)
 
 static void check_lost(struct crash *crash)
 {
-	if (crash->lost > crash->may_be_lost)
+	uint32_t may_be = crash->may_be_lost;
+
+	for (size_t i = 0; i < crash->n_actors; i++)
+		may_be += crash->actors[i]->left;
+	if (crash->lost > may_be)
 		fail(NULL, "%u sockets were lost, %u might have been",
-		     crash->lost, crash->may_be_lost);
+		     crash->lost, may_be);
 }
 
 static void set_stopped(struct crash *crash, bool stopped)
@@ -376,7 +379,8 @@ static const struct place {
 	{ "ring_bytes", 1500, false },
 	{ "ring_prod", 1500, false },
 	{ "ring_cons", 1500, false },
-	{ "closing", 1, true },
+	{ "accepted", 5, true },
+	{ "closing", 5, true },
 	{ "account", 2, false },
 	{ "file_begun", 2, false },
 	{ "checkpoint_step", 300, false },
