@@ -25,7 +25,7 @@ level() {
 	domains.*) echo 3 ;;
 	persist/*) echo 4 ;;
 	op/*) echo 5 ;;
-	server.*) echo 6 ;;
+	server.* | server_*) echo 6 ;;
 	options.*) echo 7 ;;
 	main.*) echo 8 ;;
 	*) echo unknown ;;
