@@ -48,11 +48,11 @@ static int revive_create(struct revival *revival, const struct rec_node *rec,
 		revival->no_top = false;
 		return revive_change(revival, rec, perms);
 	}
-	if (tree_find(revival->root, rec->path) ||
-	    (revival->no_top && !path_is_special(rec->path)))
+	if (revival->no_top && !path_is_special(rec->path))
 		return -EPROTO;
-	return tree_create(nodes, &revival->root, rec->path, perms, rec->value,
-			   rec->generation, NULL);
+	err = tree_create(nodes, &revival->root, rec->path, perms, rec->value,
+			  rec->generation, NULL);
+	return err == EEXIST ? -EPROTO : err;
 }
 
 static int revive_change(struct revival *revival, const struct rec_node *rec,

@@ -281,9 +281,12 @@ int tree_create(struct nodes *nodes, struct node **root, const char *path,
 	const char *rest;
 	size_t at = descend(nodes, *root, path, &rest) - 1;
 	struct node *parent, *top, *last = NULL;
-	int err = make_chain(nodes, path, rest, perms, value, generation, &top,
-			     &last);
+	int err;
 
+	if (!rest)
+		return EEXIST;
+	err = make_chain(nodes, path, rest, perms, value, generation, &top,
+			 &last);
 	if (err)
 		return err;
 

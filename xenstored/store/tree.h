@@ -45,7 +45,7 @@ struct node *tree_nearest(const struct node *root, const char *path,
 /*
  * Creates the absent node `path` and all its absent ancestors. All get
  * `perms` and `generation`; ancestors have empty values. Also creates special
- * nodes. `out` (optional): the new node, borrowed.
+ * nodes. `out` (optional): the new node, borrowed. EEXIST: it is not absent.
  */
 int tree_create(struct nodes *nodes, struct node **root, const char *path,
 		struct perms *perms, struct blob value, uint64_t generation,
