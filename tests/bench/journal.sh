@@ -77,8 +77,8 @@ held() {
 	local pid kb=0
 
 	for pid in $PEER_PID $(cat "/proc/$PEER_PID/task/"*/children); do
-		kb=$((kb + $(awk '/^Pss_Anon|^Pss_Shmem/ {s += $2}
-			END {print s + 0}' "/proc/$pid/smaps_rollup")))
+		kb=$((kb + $(awk '/^Pss_Anon/ {print $2}' \
+			"/proc/$pid/smaps_rollup")))
 	done
 	echo "$kb $(du -sk "$PEER_DIR/run" | cut -f1)"
 }
