@@ -609,7 +609,7 @@ $(BUILD)/tests/xen/dm: %: %.o
 check-xen: ## boot Xen with what was built and with C xenstored; compare
 	@tests/deps.sh xen
 	@$(MAKE) --no-print-directory all
-	@BUILD=$(abspath $(BUILD)) TEST_TIMEOUT=1500 tests/run-tests tests/xen/run
+	@BUILD=$(abspath $(BUILD)) TEST_TIMEOUT=2400 tests/run-tests tests/xen/run
 
 check-xen-full: ## the same with oxenstored and a sanitizer build as well
 	@tests/deps.sh xen
