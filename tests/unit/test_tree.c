@@ -126,6 +126,7 @@ static void missing_ancestors_are_made(void **state)
 	assert_int_equal(generation(f, "/a/b"), 7);
 	assert_int_equal(node_name(out).len, 1);
 	assert_memory_equal(node_name(out).data, "c", 1);
+	assert_int_equal(create(f, "/a/b", "again"), EEXIST);
 }
 
 /* R3 */
