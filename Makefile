@@ -480,7 +480,7 @@ $(BUILD)/tests/fault/failing.so: tests/fault/failing.c
 	$(Q)$(CC) $(all_CPPFLAGS) -std=gnu11 $(warn) -O2 -fPIC -shared -o $@ $<
 
 # Kills the daemon under a load whose answers are known.
-crash_SRC := crash daemon link client model actor observer toolstack
+crash_SRC := crash daemon link client model actor verify observer toolstack
 crash_BIN := $(BUILD)/tests/fault/crash
 
 $(BUILD)/tests/fault/%.o: EXTRA_CPPFLAGS = $(peers_CPPFLAGS)

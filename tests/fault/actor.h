@@ -63,8 +63,8 @@ struct actor {
 	uint32_t log_acked;
 	uint32_t lost;		/* connections */
 	uint32_t left;		/* ... of its own accord, of those */
-	uint64_t resetting;	/* ms: since when it waits for a fresh ring; 0: it
-				 * does not */
+	uint64_t resetting;	/* ms: since when it waits for a fresh ring, or
+				 * 0 */
 };
 
 /* Sockets connect by themselves; a guest has been introduced. */
@@ -81,6 +81,10 @@ void actor_receive(struct actor *actor);
 bool actor_return(struct actor *actor);
 /* All is answered, the model is compared with the store, whole. */
 void actor_verify(struct actor *actor);
+/* A path below its top, as it is sent: absolute, or relative to the home.
+ * Returns the length with the NUL. */
+size_t actor_spell(const struct actor *actor, const char *path, bool relative,
+		   char *out);
 bool actor_is_idle(const struct actor *actor);
 
 #endif

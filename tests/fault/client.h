@@ -58,7 +58,7 @@ struct client {
 	uint64_t received;	/* messages */
 	uint32_t last_req;
 	uint64_t requests, events, merged;
-	uint64_t progress_at;	/* ms; when something came, or was first asked */
+	uint64_t progress_at;	/* ms; when something came or was asked */
 	struct {
 		uint32_t hash;
 		uint64_t at;

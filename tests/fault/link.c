@@ -139,8 +139,8 @@ bool link_next(struct link *link, struct xsd_sockmsg *head,
 	if (have < sizeof(*head))
 		return false;
 	memcpy(head, link->in + link->in_at, sizeof(*head));
-	if (head->len > XENSTORE_PAYLOAD_MAX)
-		head->len = XENSTORE_PAYLOAD_MAX;	/* its type will be wrong, too */
+	if (head->len > XENSTORE_PAYLOAD_MAX)	/* nothing is so long */
+		head->len = XENSTORE_PAYLOAD_MAX;
 	if (have < sizeof(*head) + head->len)
 		return false;
 	*payload = link->in + link->in_at + sizeof(*head);

@@ -20,7 +20,7 @@
 #define LINK_IN 65536
 
 struct link {
-	int fd;			/* to be polled for reading; -1: no connection */
+	int fd;			/* to be polled for reading; -1: none */
 	struct guest *guest;	/* NULL: a socket */
 	bool blocked;		/* to be polled for writing */
 	bool lost;

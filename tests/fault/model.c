@@ -82,7 +82,8 @@ static const struct model_node *next_child(const struct model *model,
 	for (size_t i = 1; i < model->n; i++) {
 		const struct model_node *node = &model->nodes[i];
 
-		if (node->order > after && (!best || node->order < best->order) &&
+		if (node->order > after &&
+		    (!best || node->order < best->order) &&
 		    model_depth_below(node->path, path) == 1)
 			best = node;
 	}
