@@ -9,7 +9,7 @@ set -u
 cd "$(dirname "$0")/../.." || exit 2
 export BUILD=${BUILD:-$PWD/build}
 logs=$(mktemp -d "${TMPDIR:-/tmp}/xenstore-valgrind.XXXXXX") || exit 2
-trap 'rm -rf "$logs"' EXIT
+trap 'rm -rf "$logs" "$logs.out"' EXIT
 rc=0
 
 # Debian's clients are not wrapped; env, which starts the daemon, is.
