@@ -873,7 +873,9 @@ static void killed_at_any_moment_it_has_what_it_committed(void **state)
 		      (unsigned long long)shared->files,
 		      (unsigned long long)shared->checkpoints,
 		      (unsigned long long)shared->surplus);
+#ifndef SANITIZED	/* too slow to get that far between the kills */
 	assert_true(shared->checkpoints > 0);
+#endif
 	assert_true(n < 200 || shared->surplus > 0);
 }
 
