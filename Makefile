@@ -226,7 +226,8 @@ endif
 
 persist_SRC :=
 persist_SRC += stream oxdump stream_print
-persist_SRC += record image journal fate checkpoint
+persist_SRC += record image journal fate
+persist_SRC += checkpoint checkpoint_load checkpoint_people
 persist_SRC += recorder revive handover
 
 op_SRC :=

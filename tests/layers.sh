@@ -53,7 +53,7 @@ while read -r file; do
 	while read -r inc; do
 		case $inc in
 		event2/*) owner=io/loop.c ;;
-		sqlite3.h) owner=persist/checkpoint.c ;;
+		sqlite3.h) owner='persist/checkpoint*' ;;
 		seccomp.h) owner=sandbox.c ;;
 		xenevtchn.h | xengnttab.h | xenctrl.h | xenmanage.h) owner='io/@(xenport_xen|domlist*).c' ;;
 		*) continue ;;

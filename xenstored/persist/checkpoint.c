@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-#include "persist/checkpoint.h"
+#include "persist/checkpoint_priv.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +12,6 @@
 
 #include "base/fault.h"
 #include "base/scoped.h"
-#include "persist/fate.h"
 #include "store/path.h"
 
 #define SCHEMA 1
@@ -36,60 +34,15 @@ static const char schema[] =
 	" depth INTEGER);"
 	"CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;";
 
-/* X(name, SQL) */
-#define STATEMENTS(X)                                                          \
-	X(CREATE, "INSERT OR REPLACE INTO nodes VALUES (?,?,?,?,?,?,?)")       \
-	X(VALUE, "UPDATE nodes SET value=?2,generation=?3 WHERE path=?1")      \
-	X(PERMS, "UPDATE nodes SET permissions=?2,owner=?3,generation=?4,"     \
-		 "saved=?5 WHERE path=?1")                                     \
-	X(TOUCH, "UPDATE nodes SET generation=?2 WHERE path=?1")               \
-	X(REMOVE, "DELETE FROM nodes WHERE path=?1")                           \
-	X(REMOVE_BELOW, "DELETE FROM nodes WHERE path IN (SELECT path FROM"    \
-			" nodes WHERE path>=?1||'/' AND path<?1||'0'"          \
-			" LIMIT ?2)")                                          \
-	X(PURGE, "INSERT OR REPLACE INTO purged VALUES (?,?)")                 \
-	X(META, "INSERT OR REPLACE INTO meta VALUES (?,?)")                    \
-	X(DOMAIN, "INSERT OR REPLACE INTO domains VALUES (?,?,?,?,?,?,?,?,?)") \
-	X(CONN, "INSERT OR REPLACE INTO connections VALUES (?,?,?,?)")         \
-	X(WATCH, "INSERT INTO watches VALUES (?,?,?,?)")
-
-enum statement {
-#define STATEMENT_ENUM(name, sql) ST_##name,
-	STATEMENTS(STATEMENT_ENUM)
-#undef STATEMENT_ENUM
-	ST_COUNT
-};
-
 static const char *const sql_of[] = {
 #define STATEMENT_SQL(name, sql) [ST_##name] = sql,
-	STATEMENTS(STATEMENT_SQL)
+	CHECKPOINT_STATEMENTS(STATEMENT_SQL)
 #undef STATEMENT_SQL
-};
-
-enum phase { IDLE, SURVEY, APPLY, REMOVING, PEOPLE, COMMIT };
-
-struct checkpoint {
-	char *path;
-	const char *boot_id;
-	void (*say)(const char *text);
-	sqlite3 *db;
-	sqlite3_stmt *st[ST_COUNT];
-	uint64_t epoch;
-	int64_t counter;	/* stamps created and saved */
-	/* the file that is being added */
-	enum phase phase;
-	uint64_t next_epoch;
-	struct blob records, people;
-	size_t pos, here;	/* of the next record, of this one */
-	uint32_t seq;
-	struct fates *fates;
-	char *removing;		/* below this path nodes are removed */
-	unsigned int work;	/* of this slice */
 };
 
 /* ---- SQLite -------------------------------------------------------------- */
 
-static int from_sqlite(int rc)
+int checkpoint_error(int rc)
 {
 	switch (rc & 0xff) {
 	case SQLITE_OK:
@@ -112,49 +65,48 @@ static int from_sqlite(int rc)
 	return -EIO;
 }
 
-static int run(struct checkpoint *cp, const char *sql)
-{
-	return from_sqlite(sqlite3_exec(cp->db, sql, NULL, NULL, NULL));
-}
-
-/* The statement, with nothing bound. */
-static sqlite3_stmt *statement(struct checkpoint *cp, enum statement which)
+sqlite3_stmt *checkpoint_statement(struct checkpoint *cp,
+				   enum checkpoint_statement which)
 {
 	return cp->st[which];
 }
 
-/* Executes it, and makes it ready for the next time. */
-static int finish(struct checkpoint *cp, sqlite3_stmt *st)
+int checkpoint_finish(struct checkpoint *cp, sqlite3_stmt *st)
 {
 	int rc = sqlite3_step(st);
 
 	cp->work += STATEMENT_WORK;
 	sqlite3_reset(st);
-	return from_sqlite(rc);
+	return checkpoint_error(rc);
 }
 
-static void bind_text(sqlite3_stmt *st, int i, const char *text)
+void checkpoint_bind_text(sqlite3_stmt *st, int i, const char *text)
 {
 	sqlite3_bind_text(st, i, text, -1, SQLITE_STATIC);
 }
 
+static int run(struct checkpoint *cp, const char *sql)
+{
+	return checkpoint_error(sqlite3_exec(cp->db, sql, NULL, NULL, NULL));
+}
+
 static int put_meta(struct checkpoint *cp, const char *key, int64_t value)
 {
-	sqlite3_stmt *st = statement(cp, ST_META);
+	sqlite3_stmt *st = checkpoint_statement(cp, ST_META);
 
-	bind_text(st, 1, key);
+	checkpoint_bind_text(st, 1, key);
 	sqlite3_bind_int64(st, 2, value);
-	return finish(cp, st);
+	return checkpoint_finish(cp, st);
 }
 
 static int put_meta_text(struct checkpoint *cp, const char *key,
 			 const char *value)
 {
-	sqlite3_stmt *st = statement(cp, ST_META);
+	sqlite3_stmt *st = checkpoint_statement(cp, ST_META);
 
-	bind_text(st, 1, key);
-	bind_text(st, 2, value);
-	return finish(cp, st);
+	checkpoint_bind_text(st, 1, key);
+	checkpoint_bind_text(st, 2, value);
+	return checkpoint_finish(cp, st);
 }
 
 /* A value of meta: the text, "" if there is none. */
@@ -167,13 +119,13 @@ static int get_meta(struct checkpoint *cp, const char *key, char *out,
 	rc = sqlite3_prepare_v2(cp->db, "SELECT value FROM meta WHERE key=?",
 				-1, &st, NULL);
 	if (rc)
-		return from_sqlite(rc);
-	bind_text(st, 1, key);
+		return checkpoint_error(rc);
+	checkpoint_bind_text(st, 1, key);
 	rc = sqlite3_step(st);
 	snprintf(out, len, "%s", rc == SQLITE_ROW ?
 		 (const char *)sqlite3_column_text(st, 0) : "");
 	sqlite3_finalize(st);
-	return from_sqlite(rc);
+	return checkpoint_error(rc);
 }
 
 /* ---- permissions as text ------------------------------------------------- */
@@ -194,28 +146,6 @@ static const char *perms_text(TALLOC_CTX *ctx, const struct perm *list,
 			     "nrwb"[list[i].rights & PERM_BOTH],
 			     list[i].domid, list[i].stale ? "!" : "");
 	return text;
-}
-
-/* *n: room of `list`, then how many. */
-static int parse_perms(const char *text, struct perm *list, size_t *n)
-{
-	const char *letters = "nrwb", *letter;
-	size_t max = *n;
-	char *end;
-
-	for (*n = 0; *text; text = end) {
-		letter = strchr(letters, *text);
-		if (!letter || *n == max)
-			return -EUCLEAN;
-		list[*n].rights = letter - letters;
-		list[*n].domid = strtoul(text + 1, &end, 10);
-		list[*n].stale = *end == '!';
-		end += list[*n].stale;
-		if (*end && *end++ != ',')
-			return -EUCLEAN;
-		++*n;
-	}
-	return *n ? 0 : -EUCLEAN;
 }
 
 /* ---- opening ------------------------------------------------------------- */
@@ -257,7 +187,7 @@ static int prepare_all(struct checkpoint *cp)
 					SQLITE_PREPARE_PERSISTENT, &cp->st[i],
 					NULL);
 		if (rc)
-			return from_sqlite(rc);
+			return checkpoint_error(rc);
 	}
 	return 0;
 }
@@ -277,7 +207,7 @@ static int open_db(struct checkpoint *cp)
 			     SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE |
 			     SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW, NULL);
 	if (rc)
-		return from_sqlite(rc);
+		return checkpoint_error(rc);
 	return run(cp, "PRAGMA journal_mode=WAL;PRAGMA synchronous=OFF;"
 		       "PRAGMA cache_size=-2048;PRAGMA temp_store=MEMORY;"
 		       "PRAGMA journal_size_limit=1048576");
@@ -424,210 +354,6 @@ uint64_t checkpoint_epoch(const struct checkpoint *cp)
 	return cp->epoch;
 }
 
-/* ---- loading ------------------------------------------------------------- */
-
-struct row {
-	int64_t created;
-	size_t pos;		/* of its record */
-	uint32_t seq;
-	bool inner;		/* has children */
-};
-
-struct loaded {
-	struct records records;
-	struct row *rows;
-	size_t n, room;
-	int64_t *purged;	/* by domid */
-	/* Rows come by path. Those whose paths the last one begins with: */
-	size_t chain[PATH_MAX_LEN + 1];
-	size_t depth;
-};
-
-static int grow_memory(struct records *records, size_t need)
-{
-	size_t room = records->room ? records->room * 2 : 1 << 20;
-	unsigned char *data;
-
-	while (room - records->len < need)
-		room *= 2;
-	data = realloc(records->data, room);
-	if (!data)
-		return -ENOMEM;
-	records->data = data;
-	records->room = room;
-	return 0;
-}
-
-static int load_purged(struct checkpoint *cp, struct loaded *l)
-{
-	sqlite3_stmt *st;
-	int rc;
-
-	rc = sqlite3_prepare_v2(cp->db, "SELECT domid, at FROM purged", -1,
-				&st, NULL);
-	if (rc)
-		return from_sqlite(rc);
-	while ((rc = sqlite3_step(st)) == SQLITE_ROW)
-		l->purged[sqlite3_column_int(st, 0) & 0xffff] =
-			sqlite3_column_int64(st, 1);
-	sqlite3_finalize(st);
-	return from_sqlite(rc);
-}
-
-/* Drops the entries that were purged since the list was saved. */
-static size_t purge_list(const struct loaded *l, int64_t saved,
-			 struct perm *list, size_t n)
-{
-	size_t i, kept = 1;
-
-	for (i = 1; i < n; i++)
-		if (l->purged[list[i].domid] <= saved)
-			list[kept++] = list[i];
-	return kept;
-}
-
-/* Finds the parent of the row that comes next. */
-static void mark_parent(struct loaded *l, const char *path)
-{
-	const char *other;
-	size_t len;
-
-	while (l->depth) {
-		other = record_node_path(l->records.data +
-					 l->rows[l->chain[l->depth - 1]].pos);
-		len = strlen(other);
-		if (!strncmp(path, other, len)) {
-			if (path[len] == '/' || !strcmp(other, "/"))
-				l->rows[l->chain[l->depth - 1]].inner = true;
-			break;
-		}
-		l->depth--;
-	}
-	if (l->depth <= PATH_MAX_LEN)
-		l->chain[l->depth++] = l->n;
-}
-
-static int load_row(struct loaded *l, sqlite3_stmt *st)
-{
-	struct perm list[XENSTORE_PAYLOAD_MAX];
-	struct rec_node rec = { .what = REC_CREATE | REC_VALUE | REC_PERMS,
-				.perms = list, .n_perms = XENSTORE_PAYLOAD_MAX };
-	const char *perms = (const char *)sqlite3_column_text(st, 2);
-	struct row *rows;
-	int err;
-
-	rec.path = (const char *)sqlite3_column_text(st, 0);
-	rec.value.data = sqlite3_column_blob(st, 1);
-	rec.value.len = sqlite3_column_bytes(st, 1);
-	rec.generation = sqlite3_column_int64(st, 3);
-	if (!rec.path || !perms)
-		return -EUCLEAN;
-	err = parse_perms(perms, list, &rec.n_perms);
-	if (err)
-		return err;
-	rec.n_perms = purge_list(l, sqlite3_column_int64(st, 5), list,
-				 rec.n_perms);
-	if (l->n == l->room) {
-		l->room = l->room ? l->room * 2 : 4096;
-		rows = realloc(l->rows, l->room * sizeof(*rows));
-		if (!rows)
-			return -ENOMEM;
-		l->rows = rows;
-	}
-	mark_parent(l, rec.path);
-	l->rows[l->n++] = (struct row){ sqlite3_column_int64(st, 4),
-					l->records.len, l->records.seq,
-					false };
-	record_node(&l->records, &rec);
-	return l->records.err;
-}
-
-static int load_rows(struct checkpoint *cp, struct loaded *l)
-{
-	sqlite3_stmt *st;
-	int rc, err = 0;
-
-	rc = sqlite3_prepare_v2(cp->db, "SELECT path, value, permissions,"
-				" generation, created, saved FROM nodes", -1,
-				&st, NULL);
-	if (rc)
-		return from_sqlite(rc);
-	while (!err && (rc = sqlite3_step(st)) == SQLITE_ROW)
-		err = load_row(l, st);
-	sqlite3_finalize(st);
-	return err ? err : from_sqlite(rc);
-}
-
-static int by_creation(const void *a, const void *b)
-{
-	const struct row *x = a, *y = b;
-
-	return x->created < y->created ? -1 : x->created > y->created;
-}
-
-struct retell {
-	const struct record_handlers *handlers;
-	void *arg;
-};
-
-static int retell_node(void *arg, const struct rec_node *rec)
-{
-	const struct retell *to = arg;
-	struct rec_node again = *rec;
-
-	again.what = REC_VALUE;
-	return to->handlers->node(to->arg, &again);
-}
-
-/* A node that gets a child takes over the child's generation; so those of
- * inner nodes are told once more, when all are there. */
-static int tell_rows(const struct loaded *l,
-		     const struct record_handlers *handlers, void *arg)
-{
-	const struct record_handlers again = { .node = retell_node };
-	struct retell to = { handlers, arg };
-	size_t i, pos;
-	uint32_t seq;
-	int err = 0;
-
-	for (i = 0; !err && i < l->n; i++) {
-		pos = l->rows[i].pos;
-		seq = l->rows[i].seq;
-		err = record_reread(l->records.data, l->records.len, &pos,
-				    &seq, handlers, arg);
-	}
-	for (i = 0; !err && i < l->n; i++) {
-		if (!l->rows[i].inner)
-			continue;
-		pos = l->rows[i].pos;
-		seq = l->rows[i].seq;
-		err = record_reread(l->records.data, l->records.len, &pos,
-				    &seq, &again, &to);
-	}
-	return err;
-}
-
-int checkpoint_load(struct checkpoint *cp,
-		    const struct record_handlers *handlers, void *arg)
-{
-	struct loaded l = { .records = { .more = grow_memory } };
-	int err = -ENOMEM;
-
-	l.purged = calloc(UINT16_MAX + 1, sizeof(*l.purged));
-	if (l.purged)
-		err = load_purged(cp, &l);
-	if (!err)
-		err = load_rows(cp, &l);
-	if (!err && l.n && handlers->node) {
-		qsort(l.rows, l.n, sizeof(*l.rows), by_creation);
-		err = tell_rows(&l, handlers, arg);
-	}
-	free(l.records.data);
-	free(l.rows);
-	free(l.purged);
-	return err;
-}
-
 /* ---- what is needed ------------------------------------------------------ */
 
 static uint32_t here(const struct checkpoint *cp)
@@ -663,53 +389,53 @@ static int touch_parent(struct checkpoint *cp, const char *path,
 			uint64_t generation)
 {
 	size_t len = path_parent_len(path, strlen(path));
-	sqlite3_stmt *st = statement(cp, ST_TOUCH);
+	sqlite3_stmt *st = checkpoint_statement(cp, ST_TOUCH);
 
 	if (!len)
 		return 0;
 	sqlite3_bind_text(st, 1, path, len, SQLITE_STATIC);
 	sqlite3_bind_int64(st, 2, generation);
-	return finish(cp, st);
+	return checkpoint_finish(cp, st);
 }
 
 static int apply_create(struct checkpoint *cp, const struct rec_node *rec,
 			const char *perms)
 {
-	sqlite3_stmt *st = statement(cp, ST_CREATE);
+	sqlite3_stmt *st = checkpoint_statement(cp, ST_CREATE);
 
-	bind_text(st, 1, rec->path);
+	checkpoint_bind_text(st, 1, rec->path);
 	sqlite3_bind_blob(st, 2, rec->value.len ? rec->value.data : "",
 			  rec->value.len, SQLITE_STATIC);
-	bind_text(st, 3, perms);
+	checkpoint_bind_text(st, 3, perms);
 	sqlite3_bind_int(st, 4, rec->perms[0].domid);
 	sqlite3_bind_int64(st, 5, rec->generation);
 	sqlite3_bind_int64(st, 6, ++cp->counter);
 	sqlite3_bind_int64(st, 7, cp->counter);
-	return finish(cp, st);
+	return checkpoint_finish(cp, st);
 }
 
 static int apply_value(struct checkpoint *cp, const struct rec_node *rec)
 {
-	sqlite3_stmt *st = statement(cp, ST_VALUE);
+	sqlite3_stmt *st = checkpoint_statement(cp, ST_VALUE);
 
-	bind_text(st, 1, rec->path);
+	checkpoint_bind_text(st, 1, rec->path);
 	sqlite3_bind_blob(st, 2, rec->value.len ? rec->value.data : "",
 			  rec->value.len, SQLITE_STATIC);
 	sqlite3_bind_int64(st, 3, rec->generation);
-	return finish(cp, st);
+	return checkpoint_finish(cp, st);
 }
 
 static int apply_perms(struct checkpoint *cp, const struct rec_node *rec,
 		       const char *perms)
 {
-	sqlite3_stmt *st = statement(cp, ST_PERMS);
+	sqlite3_stmt *st = checkpoint_statement(cp, ST_PERMS);
 
-	bind_text(st, 1, rec->path);
-	bind_text(st, 2, perms);
+	checkpoint_bind_text(st, 1, rec->path);
+	checkpoint_bind_text(st, 2, perms);
 	sqlite3_bind_int(st, 3, rec->perms[0].domid);
 	sqlite3_bind_int64(st, 4, rec->generation);
 	sqlite3_bind_int64(st, 5, ++cp->counter);
-	return finish(cp, st);
+	return checkpoint_finish(cp, st);
 }
 
 static int apply_node(void *arg, const struct rec_node *rec)
@@ -739,7 +465,7 @@ static int apply_node(void *arg, const struct rec_node *rec)
 static int apply_node_remove(void *arg, const struct rec_node_remove *rec)
 {
 	struct checkpoint *cp = arg;
-	sqlite3_stmt *st = statement(cp, ST_REMOVE);
+	sqlite3_stmt *st = checkpoint_statement(cp, ST_REMOVE);
 	int what = fates_ask_remove(cp->fates, here(cp)), err = 0;
 
 	if (what < 0)
@@ -748,8 +474,8 @@ static int apply_node_remove(void *arg, const struct rec_node_remove *rec)
 		err = touch_parent(cp, rec->path, rec->generation);
 	if (err || !(what & FATE_REMOVE))
 		return err;
-	bind_text(st, 1, rec->path);
-	err = finish(cp, st);
+	checkpoint_bind_text(st, 1, rec->path);
+	err = checkpoint_finish(cp, st);
 	if (err)
 		return err;
 	cp->removing = talloc_strdup(cp, rec->path);
@@ -761,12 +487,12 @@ static int apply_node_remove(void *arg, const struct rec_node_remove *rec)
 
 static int remove_some(struct checkpoint *cp)
 {
-	sqlite3_stmt *st = statement(cp, ST_REMOVE_BELOW);
+	sqlite3_stmt *st = checkpoint_statement(cp, ST_REMOVE_BELOW);
 	int err;
 
-	bind_text(st, 1, cp->removing);
+	checkpoint_bind_text(st, 1, cp->removing);
 	sqlite3_bind_int(st, 2, REMOVE_SLICE);
-	err = finish(cp, st);
+	err = checkpoint_finish(cp, st);
 	if (err || sqlite3_changes(cp->db))
 		return err;
 	TALLOC_FREE(cp->removing);
@@ -777,65 +503,11 @@ static int remove_some(struct checkpoint *cp)
 static int apply_purge(void *arg, const struct rec_domid *rec)
 {
 	struct checkpoint *cp = arg;
-	sqlite3_stmt *st = statement(cp, ST_PURGE);
+	sqlite3_stmt *st = checkpoint_statement(cp, ST_PURGE);
 
 	sqlite3_bind_int(st, 1, rec->domid);
 	sqlite3_bind_int64(st, 2, ++cp->counter);
-	return finish(cp, st);
-}
-
-/* ---- for people ---------------------------------------------------------- */
-
-static int people_domain(void *arg, const struct rec_domain *rec)
-{
-	struct checkpoint *cp = arg;
-	sqlite3_stmt *st = statement(cp, ST_DOMAIN);
-
-	sqlite3_bind_int(st, 1, rec->domid);
-	sqlite3_bind_int(st, 2, rec->introduced);
-	sqlite3_bind_int(st, 3, rec->shutdown);
-	if (rec->target == DOMID_INVALID)
-		sqlite3_bind_null(st, 4);
-	else
-		sqlite3_bind_int(st, 4, rec->target);
-	sqlite3_bind_int64(st, 5, rec->features);
-	sqlite3_bind_int64(st, 6, rec->remote);
-	sqlite3_bind_int64(st, 7, rec->local);
-	sqlite3_bind_int64(st, 8, rec->gfn);
-	sqlite3_bind_int64(st, 9, rec->unique_id);
-	return finish(cp, st);
-}
-
-static int people_conn(void *arg, const struct rec_conn *rec)
-{
-	struct checkpoint *cp = arg;
-	sqlite3_stmt *st = statement(cp, ST_CONN);
-
-	sqlite3_bind_int64(st, 1, rec->conn);
-	bind_text(st, 2, rec->fd < 0 ? "ring" : "socket");
-	if (rec->fd < 0) {
-		sqlite3_bind_int(st, 3, rec->domid);
-		sqlite3_bind_null(st, 4);
-	} else {
-		sqlite3_bind_null(st, 3);
-		sqlite3_bind_int(st, 4, rec->fd);
-	}
-	return finish(cp, st);
-}
-
-static int people_watch(void *arg, const struct rec_watch *rec)
-{
-	struct checkpoint *cp = arg;
-	sqlite3_stmt *st = statement(cp, ST_WATCH);
-
-	sqlite3_bind_int64(st, 1, rec->conn);
-	bind_text(st, 2, rec->path);
-	bind_text(st, 3, rec->token);
-	if (rec->depth < 0)
-		sqlite3_bind_null(st, 4);
-	else
-		sqlite3_bind_int(st, 4, rec->depth);
-	return finish(cp, st);
+	return checkpoint_finish(cp, st);
 }
 
 /* ---- slices -------------------------------------------------------------- */
@@ -850,12 +522,6 @@ static const struct record_handlers apply_handlers = {
 	.node = apply_node,
 	.node_remove = apply_node_remove,
 	.purge = apply_purge,
-};
-
-static const struct record_handlers people_handlers = {
-	.domain = people_domain,
-	.conn = people_conn,
-	.watch = people_watch,
 };
 
 static int next_phase(struct checkpoint *cp)
@@ -922,7 +588,7 @@ static int one_step(struct checkpoint *cp)
 	case REMOVING:
 		return remove_some(cp);
 	case PEOPLE:
-		return read_one(cp, cp->people, &people_handlers);
+		return read_one(cp, cp->people, &checkpoint_people);
 	case COMMIT:
 		return commit(cp);
 	case IDLE:
