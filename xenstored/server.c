@@ -382,6 +382,8 @@ static int server_live(struct server *server)
 	if (server->world.live.phase == LIVE_LEAVING)
 		return server_leave(server);
 	unlink(server->options->socket);
+	if (server->vmm_socket)
+		unlink(server->vmm_socket);
 	return err ? 1 : 0;
 }
 

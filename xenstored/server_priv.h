@@ -22,6 +22,7 @@ struct server {
 	struct sessions sessions;
 	struct domains *domains;
 	struct xenport *port;
+	const char *vmm_socket;		/* NULL: VMMs are not served */
 	struct sock_listener *listener;
 	struct loop_timer *housekeeping;
 	struct loop_timer *scan;

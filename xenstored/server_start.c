@@ -82,9 +82,11 @@ static int server_try_port(struct server *server, int fd)
 		return server_say(err, "cannot talk to Xen", NULL);
 	err = xenport_vmm_new(server, server->loop, options->vmm_socket, fd,
 			      &server->port);
-	return err ? server_say(err, "cannot serve VMMs at",
-				options->vmm_socket) :
-		     0;
+	if (err)
+		return server_say(err, "cannot serve VMMs at",
+				  options->vmm_socket);
+	server->vmm_socket = options->vmm_socket;
+	return 0;
 }
 
 static int server_adopt_port(struct server *server, const struct image *image)

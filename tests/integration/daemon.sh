@@ -118,7 +118,17 @@ dir mode
 run
 is "$(stat -c %a "$tmp/mode/socket")" 600 "the socket has mode 0600"
 stop
-[ ! -e "$tmp/mode/socket" ]; ok $? "a clean end removes the socket"
+is "$(ls "$tmp/mode")" "journal.1
+state.db" "a clean end leaves nothing but the journal and its checkpoint"
+dir vmms
+setsid xenstored -N --xenport vmm -F "$tmp/vmms/file" >"$tmp/log" 2>&1 &
+pid=$!
+pids+=("$pid")
+wait_for xenstore-exists /
+is "$(stat -c %a "$tmp/vmms/vmm")" 600 "the socket of VMMs has mode 0600"
+stop
+is "$(ls "$tmp/vmms")" "journal.1
+state.db" "... and a clean end removes it, and the pid file"
 dir made/by
 XENSTORED_RUNDIR=$tmp/made/fresh run
 XENSTORED_RUNDIR=$tmp/made/fresh xenstore-exists /; ok $? "a missing run directory is made"
