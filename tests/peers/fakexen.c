@@ -37,6 +37,17 @@ struct xenevtchn_handle {
 	int notify;
 };
 
+/*
+ * A daemon that was killed while it notified a guest has not sent what it had
+ * marked as sent; the hypervisor's notification is one step. So whoever comes
+ * next finds nobody notified, and may notify once too often.
+ */
+static void forget_notified(struct fx_state *st)
+{
+	for (unsigned int domid = 0; domid <= st->max_domid; domid++)
+		st->dom[domid].notified = 0;
+}
+
 static xenevtchn_handle *evtchn_handle(int fifo)
 {
 	struct xenevtchn_handle *xce = calloc(1, sizeof(*xce));
@@ -45,6 +56,8 @@ static xenevtchn_handle *evtchn_handle(int fifo)
 	if (!xce || !fx_state())
 		return NULL;
 	xce->second = handles++;
+	if (!xce->second)
+		forget_notified(fx_state());
 	xce->fifo = fifo >= 0 ? fifo : fx_evtchn_open();
 	xce->null = openat(AT_FDCWD, "/dev/null", O_WRONLY | O_CLOEXEC);
 	xce->notify = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
