@@ -305,6 +305,7 @@ unit_TESTS += loop
 unit_TESTS += frame
 unit_TESTS += sock
 unit_TESTS += conn
+unit_TESTS += args
 unit_TESTS += ring
 unit_TESTS += vmm
 

@@ -7,6 +7,7 @@
 
 #include <err.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -251,6 +252,15 @@ static bool start(struct xs_handle *xs, const struct update *u)
 	return accepted(answer, "Starting live update failed");
 }
 
+static bool parse_timeout(const char *text, unsigned int *out)
+{
+	char *end;
+	unsigned long value = strtoul(text, &end, 10);
+
+	*out = value;
+	return *text >= '0' && *text <= '9' && !*end && value <= INT_MAX;
+}
+
 /* 0, or the exit status after a complaint. Words that are no option: file. */
 static int parse_update(struct update *u, char **argv)
 {
@@ -287,7 +297,10 @@ static int parse_update(struct update *u, char **argv)
 		fputs("Missing binary specification\n", stderr);
 		return WRONG_USAGE;
 	}
-	u->timeout = strtoul(timeout, NULL, 10);
+	if (!parse_timeout(timeout, &u->timeout)) {
+		fputs("Invalid timeout value\n", stderr);
+		return WRONG_USAGE;
+	}
 	return DONE;
 }
 

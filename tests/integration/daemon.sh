@@ -72,7 +72,14 @@ one_line() { # one_line OPTIONS... -- PATTERN SENTENCE
 one_line --nonsense -- "unrecognized option '--nonsense'.*status 1" "an unknown option is refused"
 one_line more -- 'FATAL: .*No arguments desired.*status 1' "an argument is refused"
 one_line -E 12x -- 'FATAL: invalid parameter value "12x".*status 1' "a number that is none is refused"
-one_line -E 99999999999 -- 'invalid parameter value.*status 1' "a number that is too large is refused"
+odd=()
+for option in -E -S -W -t -A -M -Qnodes= -qmemory= -wwatch-event= -m --priv-domid= --ring-scan-interval=; do
+	for number in '' x 12x 0x10 ' 5' +5 -1 2147483648 99999999999999999999; do
+		[[ $(refused "$option${number:- }") =~ ^'FATAL: invalid parameter value "'"${number:- }"'"'.*'status 1'$ ]] ||
+			odd+=("$option$number")
+	done
+done
+is "${odd[*]}" "" "... with every option that takes one, and one that is too large"
 one_line -Q nodes -- 'FATAL: quotas must be specified via <what>=<nb>.*status 1' "a quota without a value is refused"
 one_line -Q apples=3 -- 'FATAL: unknown quota "apples".*status 1' "an unknown quota is refused"
 one_line -q nodes=3 -- 'FATAL: unknown quota "nodes".*status 1' "a soft quota that is none is refused"

@@ -309,7 +309,11 @@ def control(t):
     update("BUSY until the time is over", ["-t", "2", "/f"], OK,
            *[b"BUSY\0"] * 4)
     update("no time at all", ["-t", "0", "/f"], OK, OK)
-    update("a time that is no number", ["-t", "x", "/f"], OK, OK)
+    # Debian's takes them for no time at all, and says BUSY.
+    for bad in ("x", "7x", "", "-1", "+7", " 7", "99999999999"):
+        t.gives("live-update: -t %s is wrong usage" % (bad or "''"),
+                [tool, "live-update", "-t", bad, "/f"],
+                (2, b"", b"Invalid timeout value\n"))
     t.same("live-update: /tool/xenstored/domid is of no concern to others",
            [tool, "help"], answers(OK), {b"/tool/xenstored/domid": b"5"})
 

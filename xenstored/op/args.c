@@ -74,6 +74,23 @@ int args_path_value(struct request *req, struct blob *value)
 	return args_parse_path(req, text, false);
 }
 
+int args_parse_number(const char *text, uint64_t max, uint64_t *out)
+{
+	uint64_t value = 0;
+
+	if (!*text)
+		return EINVAL;
+	for (; *text; text++) {
+		unsigned int digit = *text - '0';
+
+		if (digit > 9 || digit > max || value > (max - digit) / 10)
+			return EINVAL;
+		value = value * 10 + digit;
+	}
+	*out = value;
+	return 0;
+}
+
 int args_parse_domid(const char *text, uint16_t *out)
 {
 	unsigned long domid;

@@ -22,6 +22,8 @@ int args_path(struct request *req, bool special);
 /* A path, and everything behind its terminator. */
 int args_path_value(struct request *req, struct blob *value);
 
+/* One or more decimal digits and nothing else, at most `max`. */
+int args_parse_number(const char *text, uint64_t max, uint64_t *out);
 /* Decimal as strtoul() reads it, nothing behind, at most 65535; an empty
  * string is 0. */
 int args_parse_domid(const char *text, uint16_t *out);

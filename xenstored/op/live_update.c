@@ -5,7 +5,6 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -13,6 +12,7 @@
 
 #include "base/log.h"
 #include "base/scoped.h"
+#include "op/args.h"
 #include "op/op.h"
 #include "persist/handover.h"
 
@@ -271,14 +271,22 @@ static int start_options(struct live_update *live, const char **arg, size_t n)
 	live->force = false;
 	live->version = version_for(live);
 	for (size_t i = 0; i < n; i++) {
-		if (!strcmp(arg[i], "-F"))
+		uint64_t number;
+
+		if (!strcmp(arg[i], "-F")) {
 			live->force = true;
-		else if (!strcmp(arg[i], "-t") && i + 1 < n)
-			live->timeout = strtoul(arg[++i], NULL, 10);
-		else if (!strcmp(arg[i], "-v") && i + 1 < n)
-			live->version = strtoul(arg[++i], NULL, 10);
+			continue;
+		}
+		if (i + 1 == n ||
+		    args_parse_number(arg[i + 1], UINT32_MAX, &number))
+			return EINVAL;
+		if (!strcmp(arg[i], "-t"))
+			live->timeout = number;
+		else if (!strcmp(arg[i], "-v"))
+			live->version = number;
 		else
 			return EINVAL;
+		i++;
 	}
 	return 0;
 }

@@ -4,7 +4,6 @@
 #include <inttypes.h>
 #include <malloc.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
@@ -221,17 +220,15 @@ static int quota_set(struct request *req, const char **arg, bool soft)
 {
 	struct limits *limits = domains_limits(req->world->domains);
 	enum quota_item item;
-	char *end;
-	long value;
+	uint64_t value;
 	int err;
 
 	err = quota_find(arg[0], &item);
+	if (!err)
+		err = args_parse_number(arg[1], INT32_MAX, &value);
 	if (err)
 		return err;
-	errno = 0;
-	value = strtol(arg[1], &end, 10);
-	if (errno || !*arg[1] || *end || value < 1 || value > INT32_MAX ||
-	    (soft && !quota_has_soft(item)))
+	if (!value || (soft && !quota_has_soft(item)))
 		return EINVAL;
 	if (soft)
 		limits->soft[item] = value;
@@ -359,15 +356,26 @@ static void connection_line(struct text *text, const struct session *session)
 		 throttled ? throttled : "");
 }
 
-/* Lists are longer than a reply: they end with the command for the rest. */
-static int control_connections(struct request *req, const char **arg, size_t n)
+/* Lists are longer than a reply: they end with the command for the rest, which
+ * has the number to begin with. */
+static int parse_from(const char **arg, size_t n, uint64_t *from)
 {
-	uint64_t from = n ? strtoull(arg[0], NULL, 10) : 0;
-	struct text text = { .req = req };
-	struct session *session;
-
+	*from = 0;
 	if (n > 1)
 		return EINVAL;
+	return n ? args_parse_number(arg[0], UINT64_MAX, from) : 0;
+}
+
+static int control_connections(struct request *req, const char **arg, size_t n)
+{
+	struct text text = { .req = req };
+	struct session *session;
+	uint64_t from;
+	int err;
+
+	err = parse_from(arg, n, &from);
+	if (err)
+		return err;
 	list_for_each(session, &req->world->sessions->all, in_all)
 	{
 		if (session->sequence < from)
@@ -384,12 +392,14 @@ static int control_connections(struct request *req, const char **arg, size_t n)
 
 static int control_domains(struct request *req, const char **arg, size_t n)
 {
-	uint64_t from = n ? strtoull(arg[0], NULL, 10) : 0;
 	struct text text = { .req = req };
 	struct domain *domain = NULL;
+	uint64_t from;
+	int err;
 
-	if (n > 1)
-		return EINVAL;
+	err = parse_from(arg, n, &from);
+	if (err)
+		return err;
 	while ((domain = domains_next(req->world->domains, domain))) {
 		const struct ledger *ledger = domain_ledger(domain);
 
@@ -428,9 +438,8 @@ static int control_watches(struct request *req, const char **arg, size_t n)
 	struct watch *watch = NULL;
 	uint64_t number;
 
-	if (n != 1)
+	if (n != 1 || args_parse_number(arg[0], UINT64_MAX, &number))
 		return EINVAL;
-	number = strtoull(arg[0], NULL, 10);
 	list_for_each(session, &req->world->sessions->all, in_all)
 		if (session->sequence == number)
 			break;

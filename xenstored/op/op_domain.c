@@ -2,7 +2,6 @@
 /* Operations on domains, their features and quotas. */
 #include <errno.h>
 #include <inttypes.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "op/args.h"
@@ -11,6 +10,7 @@
 int op_introduce(struct request *req)
 {
 	const char *arg[3];
+	uint64_t gfn, port;
 	uint16_t domid;
 	int err;
 
@@ -18,9 +18,11 @@ int op_introduce(struct request *req)
 		return EINVAL;
 	err = args_parse_domid(arg[0], &domid);
 	if (!err)
-		err = domains_introduce(req->world->domains, domid,
-					strtoull(arg[1], NULL, 10),
-					atoi(arg[2]));
+		err = args_parse_number(arg[1], UINT64_MAX, &gfn);
+	if (!err)
+		err = args_parse_number(arg[2], UINT32_MAX, &port);
+	if (!err)
+		err = domains_introduce(req->world->domains, domid, gfn, port);
 	return err ? err : reply_ok(req);
 }
 
@@ -120,6 +122,7 @@ int op_get_feature(struct request *req)
 int op_set_feature(struct request *req)
 {
 	const char *arg[2];
+	uint64_t features;
 	uint16_t domid;
 	int err;
 
@@ -127,8 +130,10 @@ int op_set_feature(struct request *req)
 		return EINVAL;
 	err = args_parse_domid(arg[0], &domid);
 	if (!err)
+		err = args_parse_number(arg[1], UINT32_MAX, &features);
+	if (!err)
 		err = domains_set_features(req->world->domains, domid,
-					   strtoul(arg[1], NULL, 10));
+					   features);
 	return err ? err : reply_ok(req);
 }
 
@@ -187,16 +192,6 @@ int op_get_quota(struct request *req)
 					      ledger_limit(ledger, item));
 }
 
-static int parse_limit(const char *text, uint32_t *out)
-{
-	unsigned long value = strtoul(text, NULL, 10);
-
-	if (value >= UINT32_MAX)
-		return EINVAL;
-	*out = value;
-	return 0;
-}
-
 int op_set_quota(struct request *req)
 {
 	struct limits *limits = domains_limits(req->world->domains);
@@ -204,7 +199,7 @@ int op_set_quota(struct request *req)
 	enum quota_item item;
 	const char *arg[3];
 	size_t n = args_strings(req, arg, 3);
-	uint32_t value;
+	uint64_t value;
 	bool soft;
 	int err;
 
@@ -212,7 +207,7 @@ int op_set_quota(struct request *req)
 		return EINVAL;
 	err = find_quota(arg[n - 2], &item, &soft);
 	if (!err)
-		err = parse_limit(arg[n - 1], &value);
+		err = args_parse_number(arg[n - 1], UINT32_MAX - 1, &value);
 	if (!err && n == 3)
 		err = known_domain(req, arg[0], &domain);
 	if (err)

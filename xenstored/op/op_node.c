@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "op/args.h"
@@ -119,7 +118,7 @@ int op_directory_part(struct request *req)
 	struct txn *txn = req->view.txn;
 	struct node *node, *pinned;
 	const char *arg[2];
-	long offset;
+	uint64_t offset;
 	bool end = false;
 	int err;
 
@@ -127,18 +126,19 @@ int op_directory_part(struct request *req)
 		return EINVAL;
 	err = args_parse_path(req, arg[0], false);
 	if (!err)
+		err = args_parse_number(arg[1], UINT32_MAX, &offset);
+	if (!err)
 		err = view_node(&req->view, req->path.text,
 				FACET_EXISTS | FACET_KIDS, &node);
 	if (err)
 		return err;
-	offset = strtol(arg[1], NULL, 10);
 	pinned = session_list_find(session, req->path.text, txn);
-	if (offset > 0 && pinned)
+	if (offset && pinned)
 		node = pinned;
-	err = list_part(req, node, offset < 0 ? 0 : offset, &end);
+	err = list_part(req, node, offset, &end);
 	if (end)
 		session_list_end(session);
-	else if (offset <= 0)
+	else if (!offset)
 		err = session_list_begin(session, req->path.text, node, txn);
 	return err;
 }

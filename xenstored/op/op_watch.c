@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Operations on watches. */
 #include <errno.h>
-#include <stdlib.h>
+#include <limits.h>
 
 #include "op/args.h"
 #include "op/op.h"
@@ -12,17 +12,19 @@ int op_watch(struct request *req)
 	int depth = WATCH_DEPTH_UNLIMITED;
 	const char *arg[3];
 	size_t n = args_strings(req, arg, 3);
-	int err;
+	uint64_t number;
+	int err = 0;
 
 	if (n == 3 &&
 	    session->who.features & XENSTORE_SERVER_FEATURE_WATCHDEPTH) {
-		depth = atoi(arg[2]);
-		if (depth < 0)
-			return EINVAL;
+		err = args_parse_number(arg[2], INT_MAX, &number);
+		if (!err)
+			depth = number;
 	} else if (n != 2) {
 		return EINVAL;
 	}
-	err = args_parse_path(req, arg[0], true);
+	if (!err)
+		err = args_parse_path(req, arg[0], true);
 	if (!err)
 		err = session_watch(session, req->path.text,
 				    req->path.relative, arg[1], depth,
