@@ -475,6 +475,7 @@ check_SCRIPTS += tests/guest/guests.sh
 
 check_TOOLS += $(BUILD)/tests/fault/failing.so
 check_SCRIPTS += tests/fault/cases.py tests/fault/memory.py tests/fault/chaos.py
+check_SCRIPTS += tests/fault/deaths.py
 
 $(BUILD)/tests/fault/failing.so: tests/fault/failing.c
 	@mkdir -p $(@D)
@@ -502,12 +503,7 @@ $(fault_BIN):
 	@$(MAKE) --no-print-directory FAULT=1 BUILD=$(BUILD)/fault $@
 
 check_TOOLS += $(crash_BIN) $(fault_BIN)
-# Without sanitizers: a successor with them starts too slowly for the guard of a
-# live update, and the kills find other moments. `make BUILD=build/asan
-# SAN=address,undefined check-build`, then crash.sh by hand.
-ifeq ($(SAN),)
 check_SCRIPTS += tests/fault/crash.sh
-endif
 
 # tests/fuzz/fuzz_NAME.c, each a libFuzzer target
 fuzz_TARGETS :=

@@ -154,14 +154,22 @@ static void server_freeze(struct server *server)
 	loop_stop(server->loop);
 }
 
+void server_set_now(struct server *server)
+{
+	uint64_t now = loop_now(server->loop);
+
+	server->sessions.now = server->world.now = now;
+	conn_pool_set_now(server->pool, now);
+	txns_set_now(server->store, now);
+}
+
 static bool server_tick(void *arg)
 {
 	struct server *server = arg;
 	bool more;
 
 	server->metrics.ticks++;
-	server->sessions.now = server->world.now = loop_now(server->loop);
-	conn_pool_set_now(server->pool, server->sessions.now);
+	server_set_now(server);
 	server_end_turns(server);
 
 	server_rounds(server);
@@ -180,7 +188,7 @@ static bool server_tick(void *arg)
 		server_arm_housekeeping(server);
 	server_arm_scan(server);
 
-	txns_trim(server->store, server->sessions.now);
+	txns_trim(server->store);
 	more = store_reap(server->store, TICK_REAP);
 	more |= op_work(&server->world);
 	if (live_update_work(&server->world))

@@ -43,6 +43,8 @@ int *server_descriptors(struct server *server, size_t *n);
 
 /* ---- server.c: what the start has called later --------------------------- */
 
+/* The loop's time is that of what happens now. */
+void server_set_now(struct server *server);
 void server_wake(void *arg);
 void server_housekeeping(void *arg);
 void server_scan(void *arg);

@@ -491,8 +491,10 @@ static int server_start_all(struct server *server, struct keeper_link *link,
 	if (err)
 		return err;
 	err = server_start_store(server);
-	if (!err)
+	if (!err) {
+		server_set_now(server);
 		err = server_recall(server, link, legacy);
+	}
 	if (err)
 		return server_say(err, "cannot start", NULL);
 	legacy_close_stale(legacy);

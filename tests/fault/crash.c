@@ -3,7 +3,7 @@
  * Kills the daemon, again and again, under a load whose every answer is known.
  *
  *	crash [--port vmm|xen] [--seed N] [--kills N] [--clients N] [--guests N]
- *	      [--only worker|keeper|all|stop] [--keep]
+ *	      [--only worker|keeper|all|stop|update]... [--keep]
  *	      [--points] [--poison] [--daemon FILE]
  *
  * With --points and --poison it is the daemon that dies by itself, at places
@@ -52,7 +52,7 @@ struct crash {
 	bool xen;
 	uint64_t seed, wanted;
 	unsigned int clients, guests;
-	int only;		/* enum kind; -1: all kinds */
+	unsigned int only;	/* 1 << enum kind; 0: all kinds */
 	bool keep, points, poison;
 	const char *program;
 	char dir[128];
@@ -286,8 +286,11 @@ static enum kind some_kind(const struct crash *crash)
 {
 	uint32_t dice = roll(20);
 
-	if (crash->only >= 0)
-		return crash->only;
+	while (crash->only) {
+		if (crash->only & 1u << dice % KINDS)
+			return dice % KINDS;
+		dice = roll(20);
+	}
 	if (dice == 0)
 		return KILL_KEEPER;
 	if (dice == 1 && crash->xen)
@@ -744,7 +747,7 @@ static void parse(struct crash *crash, int argc, char **argv)
 			crash->guests = atoi(optarg);
 			break;
 		case 'o':
-			crash->only = kind_of(optarg);
+			crash->only |= 1u << kind_of(optarg);
 			break;
 		case 'K':
 			crash->keep = true;
@@ -776,7 +779,6 @@ int main(int argc, char **argv)
 		.wanted = 50,
 		.clients = 4,
 		.guests = 4,
-		.only = -1,
 	};
 	const char *build = getenv("BUILD"), *tmp = getenv("TMPDIR");
 

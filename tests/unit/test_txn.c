@@ -383,6 +383,30 @@ static void a_commit_compares_only_where_the_trees_differ(void **state)
 	talloc_free(txn);
 }
 
+static void trim(struct world *w, uint64_t now)
+{
+	txns_set_now(w->store, now);
+	txns_trim(w->store);
+}
+
+/* What began after a long rest is not old, whoever rested. */
+static void a_snapshot_after_a_pause_is_fresh(void **state)
+{
+	struct world *w = *state;
+	struct txn *guest;
+
+	put(w, 0, "/a", "1");
+	chmod(w, 0, "/a", "b0");
+	trim(w, 1000);
+	txns_set_now(w->store, 90000);
+	guest = begin(w, 5);
+	get_in(w, 5, guest, "/a");
+	put(w, 0, "/a", "2");
+	trim(w, 90000);
+	assert_false(guest->dropped);
+	talloc_free(guest);
+}
+
 static void an_idle_snapshot_of_a_guest_is_let_go(void **state)
 {
 	struct world *w = *state;
@@ -392,7 +416,7 @@ static void an_idle_snapshot_of_a_guest_is_let_go(void **state)
 	put(w, 0, "/b", "1");
 	chmod(w, 0, "/a", "b0");
 	chmod(w, 0, "/b", "b0");
-	txns_trim(w->store, 1000);
+	trim(w, 1000);
 	guest = begin(w, 5);
 	calm = begin(w, 5);
 	dom0 = begin(w, 0);
@@ -402,9 +426,9 @@ static void an_idle_snapshot_of_a_guest_is_let_go(void **state)
 	put_in(w, 5, guest, "/b", "");
 	put_in(w, 5, calm, "/b", "");
 	put(w, 0, "/a", "2");
-	txns_trim(w->store, 20900);
+	trim(w, 20900);
 	assert_false(guest->dropped);
-	txns_trim(w->store, 22000);
+	trim(w, 22000);
 	assert_true(guest->dropped);
 	assert_false(calm->dropped);	/* its answers hold: it moved on */
 	assert_true(calm->version == w->store->version);
@@ -446,7 +470,7 @@ static void memory_behind_snapshots_is_bounded(void **state)
 		snprintf(path, sizeof(path), "/d/%d", i);
 		put(w, 0, path, value);
 	}
-	txns_trim(w->store, 1);
+	trim(w, 1);
 	assert_int_equal(store_retained(w->store), 0);
 	old = begin(w, 0);
 	get_in(w, 0, old, "/d/1");
@@ -457,7 +481,7 @@ static void memory_behind_snapshots_is_bounded(void **state)
 			value[0] = 'a' + round;
 			put(w, 0, path, value);
 		}
-		txns_trim(w->store, 1);
+		trim(w, 1);
 		assert_in_range(store_retained(w->store), 0, 10 << 20);
 		/* a snapshot of every round */
 		young[round] = begin(w, 0);
@@ -485,7 +509,7 @@ static void a_guest_cannot_hold_back_more_than_its_quota(void **state)
 		snprintf(path, sizeof(path), "/d/%d", i);
 		put(w, 0, path, value);
 	}
-	txns_trim(w->store, 1000);
+	trim(w, 1000);
 	txn = begin(w, 5);
 	get_in(w, 5, txn, "/g");
 	put_in(w, 5, txn, "/g/x", "");
@@ -493,7 +517,7 @@ static void a_guest_cannot_hold_back_more_than_its_quota(void **state)
 	for (int i = 0; i < 1500; i++) {
 		snprintf(path, sizeof(path), "/d/%d", i);
 		put(w, 0, path, value);
-		txns_trim(w->store, 3000 + 10 * i);
+		trim(w, 3000 + 10 * i);
 		if (i == 1000)
 			assert_false(txn->dropped);
 	}
@@ -758,6 +782,7 @@ static const struct CMUnitTest tests[] = {
 	TXN_TEST(a_guest_sees_verdicts_and_not_the_lists_behind_them),
 	TXN_TEST(a_transaction_costs_the_same_in_a_large_store),
 	TXN_TEST(a_commit_compares_only_where_the_trees_differ),
+	TXN_TEST(a_snapshot_after_a_pause_is_fresh),
 	TXN_TEST(an_idle_snapshot_of_a_guest_is_let_go),
 	TXN_TEST(a_dropped_transaction_sees_the_live_store),
 	TXN_TEST(memory_behind_snapshots_is_bounded),

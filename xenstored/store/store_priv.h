@@ -38,7 +38,7 @@ struct store {
 	 * snapshots, ever. */
 	uint64_t displaced;
 	double bytes_per_weight;	/* see trim.c */
-	uint64_t now, trimmed;		/* ms, see txns_trim() */
+	uint64_t now, trimmed;		/* ms, see txns_set_now() */
 };
 
 /* Bytes that only snapshots hold, about. */

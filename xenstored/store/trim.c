@@ -80,12 +80,16 @@ static void trim_overdue(struct store *store)
 	store->trimmed = store->now;
 }
 
-void txns_trim(struct store *store, uint64_t now)
+void txns_set_now(struct store *store, uint64_t now)
+{
+	store->now = now;
+}
+
+void txns_trim(struct store *store)
 {
 	struct txn *txn;
 
-	store->now = now;
-	if (now - store->trimmed >= LOOK_EVERY)
+	if (store->now - store->trimmed >= LOOK_EVERY)
 		trim_overdue(store);
 	while (!list_empty(&store->txns) &&
 	       store_retained(store) > retained_limit(store)) {

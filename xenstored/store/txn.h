@@ -72,11 +72,14 @@ int txn_save(TALLOC_CTX *ctx, struct txn *txn, struct blob *out);
 int txn_load(TALLOC_CTX *ctx, struct store *store, struct ledger *ledger,
 	     struct blob saved, struct txn **out);
 
+/* What time it is for what begins or is used from now on: ms, any epoch. */
+void txns_set_now(struct store *store, uint64_t now);
+
 /*
  * Bounds the memory that snapshots retain: drops the oldest snapshots while
  * retained memory is above the limit, and those of unprivileged owners that
- * were idle for 20 s. `now` in ms, any epoch; also passed to the views.
+ * were idle for 20 s.
  */
-void txns_trim(struct store *store, uint64_t now);
+void txns_trim(struct store *store);
 
 #endif

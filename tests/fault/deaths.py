@@ -1,0 +1,207 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""What a death must not cost, one case at a time, as TAP.
+
+crash.c kills under a load; this looks at what it takes luck, or root, to meet.
+"""
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+sys.path.insert(0, os.path.dirname(__file__))
+import chaos  # noqa: E402
+from cases import Plain, want  # noqa: E402
+from chaos import OP, PATIENCE, Vmm, Wrong, die_with_parent  # noqa: E402
+from xswire import Client, XSError  # noqa: E402
+
+BUILD = os.path.abspath(chaos.BUILD)
+FAULT = os.path.join(BUILD, "fault/xenstored")
+
+
+class Daemon:
+    """With its keeper, and a log; `faults`: XENSTORED_DIE_AT."""
+
+    def __init__(self, dir, *options, faults=None, program="xenstored"):
+        self.dir = dir
+        self.log = os.path.join(dir, "log")
+        self.socket = os.path.join(dir, "socket")
+        self.vmm = os.path.join(dir, "vmm")
+        self.pid_file = os.path.join(dir, "pid")
+        env = dict(os.environ, XENSTORED_RUNDIR=dir)
+        self.program = os.path.join(BUILD, program)
+        if faults:
+            env["XENSTORED_DIE_AT"] = faults
+            self.program = FAULT
+        # Whoever is left over when its parent has died is ours to end.
+        ctypes.CDLL(None).prctl(36, 1)	# PR_SET_CHILD_SUBREAPER
+        self.process = subprocess.Popen(
+            [self.program, "--no-fork", "--xenport", "vmm", "--pid-file",
+             self.pid_file, "--ring-scan-interval", "0", *options],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            stderr=open(self.log, "ab"), env=env, start_new_session=True,
+            preexec_fn=die_with_parent)
+        self.session = self.process.pid
+
+    def await_ready(self):
+        end = time.monotonic() + PATIENCE
+        while time.monotonic() < end:
+            try:
+                Client(self.socket, PATIENCE).directory(b"/")
+                return
+            except (OSError, EOFError):
+                time.sleep(.01)
+        raise Wrong("does not start")
+
+    def said(self, text):
+        with open(self.log, errors="replace") as f:
+            return f.read().count(text)
+
+    def await_said(self, text, times=1):
+        end = time.monotonic() + PATIENCE
+        while self.said(text) < times:
+            want(time.monotonic() < end, f"it does not say: {text}")
+            time.sleep(.01)
+
+    def processes(self):
+        """All of its session that live: {pid: parent}."""
+        found = {}
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                with open(f"/proc/{pid}/stat") as f:
+                    stat = f.read().rpartition(")")[2].split()
+            except OSError:
+                continue
+            if int(stat[3]) == self.session and stat[0] not in "ZX":
+                found[int(pid)] = int(stat[1])
+        return found
+
+    def keeper(self):
+        with open(self.pid_file) as f:
+            return int(f.read())
+
+    def workers(self):
+        """Who has an event loop: one of the daemon's processes does."""
+        found = []
+        for pid in self.processes():
+            try:
+                with open(f"/proc/{pid}/status") as f:
+                    filtered = "\nSeccomp:\t2" in f.read()
+            except OSError:
+                continue
+            if filtered:
+                found.append(pid)
+        return found
+
+    def worker(self):
+        end = time.monotonic() + PATIENCE
+        while time.monotonic() < end:
+            found = self.workers()
+            if len(found) == 1:
+                return found[0]
+            time.sleep(.005)
+        raise Wrong(f"the workers are {found}")
+
+    def kill_worker(self):
+        ready = self.said("is ready")
+        os.kill(self.worker(), signal.SIGKILL)
+        self.await_said("is ready", ready + 1)
+
+    def control(self, *words):
+        return Client(self.socket, PATIENCE).call(
+            "CONTROL", b"".join(w.encode() + b"\0" for w in words)).decode()
+
+    def end(self):
+        """Why it did not end as it should, or None."""
+        why = None
+        try:
+            os.kill(self.keeper(), signal.SIGTERM)
+        except (OSError, ValueError) as e:
+            why = f"no keeper: {e}"
+        end = time.monotonic() + (0 if why else 15)
+        while self.processes() and time.monotonic() < end:
+            self.reap()
+            time.sleep(.01)
+        left = self.processes()
+        for pid in left:
+            os.kill(pid, signal.SIGKILL)
+        while self.processes():
+            time.sleep(.01)
+        self.reap()
+        return why or (f"{len(left)} processes do not end" if left else None)
+
+    @staticmethod
+    def reap():
+        try:
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        except ChildProcessError:
+            pass
+
+
+class Stage:
+    """A private directory, and the daemons in it."""
+
+    def __init__(self, dir):
+        self.dir = dir
+        self.daemons = []
+
+    def daemon(self, *options, dir=None, **more):
+        daemon = Daemon(dir or self.dir, *options, **more)
+        self.daemons.append(daemon)
+        daemon.await_ready()
+        return daemon
+
+    def end(self):
+        """Why not all is as it should be at the end, or None."""
+        whys = [daemon.end() for daemon in self.daemons]
+        return next(filter(None, whys), None)
+
+
+# ---- the cases --------------------------------------------------------------
+
+def waiting_events(stage):
+    """events that wait for room in a ring are as old as they are"""
+    daemon = stage.daemon("-w", "watch-event=5")
+    ts, guest = Client(daemon.socket, PATIENCE), Plain(Vmm(daemon.vmm), 1)
+    ts.call("MKDIR", b"/a\0")
+    ts.call("SET_PERMS", b"/a\0r0\0")
+    guest.ask("WATCH", b"/a\0t\0")
+    guest.hear()
+    for i in range(100):
+        ts.write(b"/a/" + b"x" * 100 + b"%d" % i)
+    daemon.kill_worker()
+    time.sleep(2.2)			# housekeeping has looked
+    for i in range(100):
+        got = guest.hear(5)
+        want(got and got[1].endswith(b"x%d\0t\0" % i), f"{i}: {got}")
+
+
+CASES = [waiting_events]
+
+
+def run(case):
+    with tempfile.TemporaryDirectory(prefix="xenstore-deaths.") as dir:
+        stage = Stage(dir)
+        try:
+            case(stage)
+            why = None
+        except (Wrong, OSError, EOFError, XSError) as e:
+            why = f"{type(e).__name__} {e}"
+        ended = stage.end()
+        why = why or ended
+        chaos.result(case.__doc__, why)
+        if why:
+            with open(os.path.join(dir, "log"), errors="replace") as f:
+                print("".join("# " + line for line in f.readlines()[-40:]))
+
+
+if __name__ == "__main__":
+    signal.alarm(200)
+    for case in CASES:
+        if len(sys.argv) < 2 or case.__name__ in sys.argv[1:]:
+            run(case)
+    sys.exit(chaos.failed != 0)
