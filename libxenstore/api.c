@@ -206,11 +206,15 @@ static char **name_array(const char *names, unsigned int len,
 	return array;
 }
 
+/* How often it may begin again because the node has changed. */
+#define LISTING_RESTARTS 8
+
 /* A listing that arrives in parts. */
 struct listing {
 	char *names;
 	unsigned int len;
 	char generation[NUMBER_MAX];	/* of the node; "" before a part came */
+	unsigned int restarts;
 };
 
 static void listing_free(void *arg)
@@ -236,6 +240,7 @@ static int listing_add(struct listing *list, const char *body,
 		/* The node has changed: what we have fits no more. */
 		list->len = 0;
 		*list->generation = '\0';
+		list->restarts++;
 		return EAGAIN;
 	}
 	strcpy(list->generation, body);
@@ -255,6 +260,7 @@ static int listing_add(struct listing *list, const char *body,
 	return 0;
 }
 
+/* Without a transaction EAGAIN: the node changes faster than it is listed. */
 static int list_in_parts(struct xs_handle *h, xs_transaction_t t,
 			 const char *path, struct listing *list)
 {
@@ -270,10 +276,28 @@ static int list_in_parts(struct xs_handle *h, xs_transaction_t t,
 			break;
 		err = listing_add(list, reply.body, reply.len);
 		free(reply.body);
-	} while (err == EAGAIN);
+	} while (err == EAGAIN &&
+		 (t != XBT_NULL || list->restarts <= LISTING_RESTARTS));
 	pthread_cleanup_pop(0);
 	/* A daemon without parts could only say that it does not fit. */
 	return err == ENOSYS ? E2BIG : err;
+}
+
+/*
+ * Nothing changes in a transaction: nobody can keep us busy for ever with a
+ * node of his. After a cancellation it goes with the connection.
+ */
+static int list_in_transaction(struct xs_handle *h, const char *path,
+			       struct listing *list)
+{
+	xs_transaction_t t = xs_transaction_start(h);
+	int err;
+
+	if (t == XBT_NULL)
+		return errno;
+	err = list_in_parts(h, t, path, list);
+	xs_transaction_end(h, t, true);
+	return err;
 }
 
 char **xs_directory(struct xs_handle *h, xs_transaction_t t,
@@ -290,6 +314,8 @@ char **xs_directory(struct xs_handle *h, xs_transaction_t t,
 		list.len = reply.len;
 	} else if (err == E2BIG) {
 		err = list_in_parts(h, t, path, &list);
+		if (err == EAGAIN)
+			err = list_in_transaction(h, path, &list);
 		/* It was the answer that did not fit, not the list. */
 		if (err == EBADF)
 			err = E2BIG;

@@ -292,6 +292,65 @@ static void a_listing_in_parts_is_of_one_moment(void **state)
 	fake_stop(fake);
 }
 
+/* The node has another generation whenever somebody asks. */
+static void change_all_the_time(struct fake *fake)
+{
+	char part[] = "0\0one";
+	const char *args;
+	int i;
+
+	fake_accept(fake);
+	fake_expect(fake, XS_DIRECTORY);
+	fake_error(fake, "E2BIG");
+	for (i = 0; i < 18; i++) {
+		args = fake_expect(fake, XS_DIRECTORY_PART);
+		fake_must(!fake_header(fake).tx_id);
+		fake_must(!strcmp(args + 3, i % 2 ? "4" : "0"));
+		part[0] = '0' + i % 10;
+		fake_send(fake, XS_DIRECTORY_PART, part, sizeof(part));
+	}
+	fake_expect(fake, XS_TRANSACTION_START);
+	fake_send(fake, XS_TRANSACTION_START, "33", 3);
+	args = fake_expect(fake, XS_DIRECTORY_PART);
+	fake_must(fake_header(fake).tx_id == 33);
+	fake_must(!strcmp(args, "/a") && !strcmp(args + 3, "0"));
+	fake_send(fake, XS_DIRECTORY_PART, "8\0one\0\0", 7);
+	fake_must(!strcmp(fake_expect(fake, XS_TRANSACTION_END), "F"));
+	fake_must(fake_header(fake).tx_id == 33);
+	fake_ok(fake, XS_TRANSACTION_END);
+
+	/* And if there is no transaction to be had. */
+	fake_expect(fake, XS_DIRECTORY);
+	fake_error(fake, "E2BIG");
+	for (i = 0; i < 18; i++) {
+		fake_expect(fake, XS_DIRECTORY_PART);
+		part[0] = '0' + i % 10;
+		fake_send(fake, XS_DIRECTORY_PART, part, sizeof(part));
+	}
+	fake_expect(fake, XS_TRANSACTION_START);
+	fake_error(fake, "EBUSY");
+	fake_expect_end(fake);
+}
+
+static void a_listing_ends_whatever_others_do(void **state)
+{
+	struct fake *fake = fake_start(change_all_the_time);
+	struct xs_handle *h = open_handle(0);
+	unsigned int num;
+	char **names;
+
+	(void)state;
+	names = xs_directory(h, XBT_NULL, "/a", &num);
+	assert_non_null(names);
+	assert_int_equal(errno, 0);
+	assert_int_equal(num, 1);
+	assert_string_equal(names[0], "one");
+	free(names);
+	assert_fails(xs_directory(h, XBT_NULL, "/a", &num), EBUSY);
+	xs_close(h);
+	fake_stop(fake);
+}
+
 /* ---- events ---- */
 
 static void trickle(struct fake *fake)
@@ -814,6 +873,7 @@ int main(void)
 		cmocka_unit_test(a_broken_reply_ends_the_connection),
 		cmocka_unit_test(writing_to_a_dead_daemon_is_no_SIGPIPE),
 		cmocka_unit_test(a_listing_in_parts_is_of_one_moment),
+		cmocka_unit_test(a_listing_ends_whatever_others_do),
 		cmocka_unit_test(half_an_event_never_blocks_a_check),
 		cmocka_unit_test(a_malformed_event_ends_the_connection),
 		cmocka_unit_test(an_event_may_have_more_strings),
