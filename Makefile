@@ -133,7 +133,8 @@ install-lib: $(lib_TARGETS)
 # ---- the tools --------------------------------------------------------------
 
 tools_MODES := chmod exists list ls read rm watch write
-tools_SRC := xenstore cmd_node cmd_list cmd_perms cmd_watch walk text
+tools_SRC := xenstore cmd_node cmd_list cmd_perms cmd_watch walk streams \
+	text
 tools_NAMES := xenstore $(tools_MODES:%=xenstore-%)
 tools_TARGETS := $(tools_NAMES:%=$(BUILD)/%) $(BUILD)/xenstore-control
 all_TARGETS += $(tools_TARGETS)
@@ -146,6 +147,7 @@ $(BUILD)/xenstore: $(tools_SRC:%=$(BUILD)/xenstore-tools/%.o) \
 	$(Q)$(LINK)
 
 $(BUILD)/xenstore-control: $(BUILD)/xenstore-tools/xenstore-control.o \
+		$(BUILD)/xenstore-tools/streams.o \
 		$(BUILD)/xenstore-tools/text.o $(BUILD)/libxenstore.a
 	$(call say,LD,$@)
 	$(Q)$(LINK)

@@ -3,6 +3,7 @@
  * xenstore-control: hands a command to the daemon and prints its answer.
  * Live update is a dialogue of several commands, see live_update().
  */
+#include "streams.h"
 #include "text.h"
 
 #include <err.h>
@@ -330,6 +331,7 @@ int main(int argc, char **argv)
 	struct xs_handle *xs;
 	int ret;
 
+	streams_begin();
 	if (argc < 2) {
 		fprintf(stderr, "Usage:\n%s <command> [<arg>...]\n", argv[0]);
 		return WRONG_USAGE;
@@ -346,9 +348,7 @@ int main(int argc, char **argv)
 		ret = simple_command(xs, argv + 1);
 	xs_close(xs);
 
-	if (fflush(stdout) || ferror(stdout)) {
-		warn("write error");
-		ret = ret ? ret : REFUSED;
-	}
+	if (!streams_end() && !ret)
+		ret = REFUSED;
 	return ret;
 }

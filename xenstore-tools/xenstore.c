@@ -4,6 +4,7 @@
  * with many names: as xenstore-MODE it runs that mode, under any other name
  * the first argument is the mode.
  */
+#include "streams.h"
 #include "text.h"
 #include "tool.h"
 
@@ -226,6 +227,7 @@ int main(int argc, char **argv)
 	const struct mode *m;
 	int ret;
 
+	streams_begin();
 	if (!strncmp(name, prefix, strlen(prefix))) {
 		m = find_mode(name + strlen(prefix));
 	} else {
@@ -244,9 +246,5 @@ int main(int argc, char **argv)
 	ret = run(&j, m);
 	xs_close(j.xs);
 
-	if (fflush(stdout) || ferror(stdout)) {
-		warn("write error");
-		ret = 1;
-	}
-	return ret;
+	return streams_end() ? ret : 1;
 }

@@ -10,13 +10,14 @@ Environment: BUILD.
 """
 import os
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
 import time
 
 import tap
-from xswire import Scripted
+from xswire import OP, Scripted
 
 THEIRS = "/usr/bin/"
 THEIR_CONTROL = "/usr/lib/xen-4.17/bin/xenstore-control"
@@ -140,6 +141,45 @@ def failures(t):
                            b"write error: No space left on device\n" %
                            argv[0].encode()),
                     [("CONTROL", None, [b"text\0"])], stdout=full)
+
+
+def closed_streams(t):
+    """What is printed must not be sent to the daemon as a request."""
+    def close(*fds):
+        def run():
+            for fd in fds:
+                os.close(fd)
+        return run
+
+    # A request of its own, as a guest may have written it into its nodes.
+    request = struct.pack("<4I", OP["RM"], 0, 0, 3) + b"/c\0"
+    hostile = {b"/a": request * 200, b"/b": request * 200}
+    log = t.gives("read -R: a value does not become a request",
+                  ["xenstore-read", "-R", "/a", "/b"],
+                  (1, b"", b"xenstore-read: write error: "
+                   b"Bad file descriptor\n"), (), hostile,
+                  preexec_fn=close(1))
+    tap.ok([op for op, _ in log] == ["TRANSACTION_START", "READ", "READ",
+                                     "TRANSACTION_END"],
+           "read -R: the daemon gets no more than it should", log)
+    for fds in [(1,), (0, 1), (0, 1, 2)]:
+        said = b"" if 2 in fds else b": write error: Bad file descriptor\n"
+        which = " ".join(map(str, fds))
+        for name, argv in [("watch", ["xenstore-watch", "-n", "1", "/a"]),
+                           ("ls", ["xenstore-ls"]),
+                           ("control", ["xenstore-control", "x"])]:
+            t.gives("%s without descriptor %s" % (name, which), argv,
+                    (3 if name == "control" else 1, b"",
+                     said and argv[0].encode() + said),
+                    [("CONTROL", None, [b"text\0"])],
+                    preexec_fn=close(*fds))
+    log = t.gives("read: a message does not become a request",
+                  ["xenstore-read", "/nope"], (1, b"", b""),
+                  preexec_fn=close(0, 2))
+    tap.ok(log == [("READ", b"/nope\0")],
+           "read: the daemon gets no message", log)
+    t.gives("write needs no streams", ["xenstore-write", "/a", "2"],
+            (0, b"", b""), preexec_fn=close(0, 1, 2))
 
 
 def hostile_answers(t):
@@ -373,6 +413,7 @@ def main():
         t = Tool(tmp)
         transactions(t)
         failures(t)
+        closed_streams(t)
         hostile_answers(t)
         watching(t)
         control(t)
