@@ -44,10 +44,8 @@ static void server_refuse(struct server *server, struct session *session,
 static bool server_execute(struct server *server, struct session *session,
 			   const struct message *message)
 {
-	size_t size = sizeof(message->hdr) + message->hdr.len;
-
 	if (server->recorder &&
-	    !recorder_executes(server->recorder, session, size)) {
+	    !recorder_executes(server->recorder, session, message)) {
 		server_refuse(server, session, message);
 		return false;
 	}

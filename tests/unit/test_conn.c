@@ -236,6 +236,102 @@ static void ten_thousand_requests_may_be_pipelined(void **state)
 	pipelined(*state, 2000, 777, 5);
 }
 
+/* Memory that somebody lends for input, and wants back. */
+static char *lent;
+static size_t lent_size;
+static uint64_t lent_bytes;
+
+static void *lend(void *owner, size_t size)
+{
+	(void)owner;
+	/* Nobody borrows from it when more is asked for. */
+	free(lent);
+	lent = NULL;
+	lent_size = size;
+	if (lent_bytes % 5 == 4)
+		return NULL;	/* has none at the moment */
+	lent = malloc(size);
+	return lent;
+}
+
+static void lent_received(void *owner, uint64_t pos, struct blob data)
+{
+	(void)owner;
+	(void)pos;
+	assert_true(!lent || data.data == lent);
+	assert_true(data.len <= lent_size);
+	lent_bytes += data.len;
+}
+
+static void lent_call(void *owner, enum conn_call call)
+{
+	(void)owner;
+	(void)call;
+}
+
+static void lent_sent(void *owner, uint64_t pos)
+{
+	(void)owner;
+	(void)pos;
+}
+
+static const struct conn_tap lender = {
+	.call = lent_call,
+	.room = lend,
+	.received = lent_received,
+	.sent = lent_sent,
+};
+
+static void take_back(struct conn_pool *pool)
+{
+	conn_pool_release(pool);
+	free(lent);
+	lent = NULL;
+}
+
+static void input_lands_in_memory_that_is_lent(void **state)
+{
+	struct echo *echo = *state;
+
+	lent_bytes = 0;
+	conn_pool_set_tap(echo->pool, &lender);
+	pipelined(echo, 10000, 1 << 20, 5);
+	pipelined(echo, 2000, 777, 5);
+	assert_true(lent_bytes > 100000);
+	conn_pool_set_tap(echo->pool, NULL);
+	free(lent);
+	lent = NULL;
+}
+
+/* The rest of what was received, behind a request that is held. */
+static void lent_memory_can_be_taken_back(void **state)
+{
+	struct echo *echo = *state;
+	struct message message;
+	struct echo_peer *peer;
+	int fd = client_new(echo, NULL, &peer);
+
+	lent_bytes = 0;
+	conn_pool_set_tap(echo->pool, &lender);
+	for (int i = 0; i < 3; i++)
+		client_send(fd, XS_READ, i, "/some/path");
+	conn_transport(peer->conn)->ready(peer->conn, true, false);
+	assert_int_equal(conn_next(peer->conn, &message), 0);
+	assert_ptr_equal(message.payload, lent + sizeof(message.hdr));
+	conn_hold(peer->conn);
+	take_back(echo->pool);
+	conn_resume(peer->conn);
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(conn_next(peer->conn, &message), 0);
+		assert_int_equal(message.hdr.req_id, i);
+		assert_memory_equal(message.payload, "/some/path", 10);
+		if (i == 1)
+			take_back(echo->pool);
+	}
+	conn_pool_set_tap(echo->pool, NULL);
+	close(fd);
+}
+
 static void bytes_may_come_one_at_a_time(void **state)
 {
 	pipelined(*state, 30, 1, 3);
@@ -659,6 +755,8 @@ static const struct CMUnitTest tests[] = {
 	T(one_request_costs_three_system_calls),
 	T(many_replies_leave_in_one_call),
 	T(ten_thousand_requests_may_be_pipelined),
+	T(input_lands_in_memory_that_is_lent),
+	T(lent_memory_can_be_taken_back),
 	T(bytes_may_come_one_at_a_time),
 	T(rounds_are_fair),
 	T(half_a_message_and_a_close_is_the_end),

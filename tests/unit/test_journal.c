@@ -443,6 +443,168 @@ static void a_file_grows_without_moving(void **state)
 	talloc_free(j);
 }
 
+/* ---- values that came with the input -------------------------------------- */
+
+static unsigned char bytes[4093];
+
+static int same_value(void *arg, const struct rec_node *rec)
+{
+	const struct blob *value = arg;
+
+	assert_int_equal(rec->value.len, value->len);
+	assert_memory_equal(rec->value.data, value->data, value->len);
+	return 0;
+}
+
+/* Receives `bytes` and records a value; how much that takes. */
+static size_t put_value(struct journal *j, struct blob value)
+{
+	struct records *to = journal_records(j);
+	unsigned char *room = record_input_room(to, 65536);
+	size_t before;
+
+	assert_non_null(room);
+	memcpy(room, bytes, sizeof(bytes));
+	record_input(to, &(struct rec_input){ 1, 0, { room, sizeof(bytes) } });
+	assert_memory_equal(room, bytes, sizeof(bytes));
+	before = to->len;
+	record_bring(to, (struct blob){ room + 16, sizeof(bytes) - 16 });
+	record_node(to, &(struct rec_node){ .what = REC_VALUE, .path = "/a",
+					    .value = value });
+	record_bring(to, (struct blob){ NULL, 0 });
+	assert_int_equal(journal_commit(j), 0);
+	return to->len - before;
+}
+
+static void a_value_that_came_in_is_told_once(void **state)
+{
+	const struct record_handlers handlers = { .node = same_value };
+	unsigned char other[4000];
+	/* the tail of what came; all of it, and more; other bytes; a few */
+	struct blob values[] = {
+		{ bytes + 93, 4000 }, { bytes + 16, 4077 }, { bytes, 4093 },
+		{ other, 4000 }, { bytes + 4083, 10 }, { bytes + 93, 3999 },
+	};
+	const bool told_again[] = { false, false, true, true, true, true };
+	struct journal_found found;
+	struct journal *j;
+	size_t i, used;
+
+	(void)state;
+	for (i = 0; i < sizeof(bytes); i++)
+		bytes[i] = i * 7 + i / 256;
+	memcpy(other, bytes + 93, sizeof(other));
+	other[1234] ^= 1;
+	for (i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
+		j = open_journal();
+		begin(j, true, 1);
+		used = put_value(j, values[i]);
+		assert_true(told_again[i] ? used >= values[i].len : used < 80);
+		talloc_free(j);
+		j = open_journal();
+		assert_int_equal(journal_replay(j, 0, &handlers, &values[i],
+						&found), 0);
+		assert_int_equal(found.records, 4);
+		assert_false(found.damaged);
+		journal_discard(j, false);
+		talloc_free(j);
+	}
+}
+
+/* V2: also with a good sum */
+static void a_value_from_elsewhere_is_damage(void **state)
+{
+	const struct blob value = { bytes + 93, 4000 };
+	const struct record_handlers handlers = { .node = same_value };
+	struct { uint32_t at, len; } cases[] = {
+		{ 1 << 20, 4000 }, { 4216, 4000 }, { 100, 1u << 31 },
+		{ UINT32_MAX, 2 },
+	};
+	unsigned char body[128];
+	struct journal_found found;
+	struct journal *j;
+	size_t i, used, pos;
+	uint32_t seq;
+
+	(void)state;
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct records *to;
+
+		j = open_journal();
+		begin(j, true, 1);
+		used = put_value(j, value);
+		to = journal_records(j);
+		memcpy(body, to->data + to->len - used + 16, used - 16);
+		pos = to->len;
+		seq = to->seq;
+		memcpy(body + 8, &cases[i].len, 4);
+		memcpy(body + 20, &cases[i].at, 4);
+		record_raw(to, RECORD_NODE, (struct blob){ body, used - 16 });
+		assert_int_equal(record_reread(to->data, to->len, &pos, &seq,
+					       &handlers, NULL), -EPROTO);
+		assert_int_equal(journal_commit(j), 0);
+		talloc_free(j);
+		j = open_journal();
+		assert_int_equal(journal_replay(j, 0, &handlers,
+						(void *)&value, &found), 0);
+		assert_true(found.damaged);
+		journal_discard(j, false);
+		talloc_free(j);
+	}
+}
+
+/* ---- memory --------------------------------------------------------------- */
+
+static off_t size_of(const char *name)
+{
+	struct stat st;
+
+	return stat(in_dir(name), &st) ? 0 : st.st_size;
+}
+
+static void fill(struct journal *j, size_t n)
+{
+	while (journal_used(j) < n)
+		put_input(j, 4096);
+	assert_int_equal(journal_commit(j), 0);
+}
+
+static void a_file_is_kept_as_large_as_it_was_used(void **state)
+{
+	struct journal *j = open_journal();
+
+	(void)state;
+	begin(j, true, 1);
+	fill(j, 5 << 20);
+	begin(j, false, 1);
+	journal_drop_oldest(j);
+	assert_int_equal(size_of("journal.1"), 0);
+	assert_int_equal(size_of("journal.spare"), 6 << 20);
+	begin(j, false, 1);
+	assert_int_equal(size_of("journal.3"), 6 << 20);
+	assert_false(journal_has_spare(j));
+	fill(j, 3 << 20);
+	journal_drop_oldest(j);
+	begin(j, false, 1);
+	assert_int_equal(size_of("journal.4"), 2 << 20);
+	journal_drop_oldest(j);
+	assert_int_equal(size_of("journal.spare"), 4 << 20);
+	assert_int_equal(journal_bytes(j), 6 << 20);
+	/* What was cut off is there again when it is needed. */
+	begin(j, false, 1);
+	fill(j, 7 << 20);
+	assert_int_equal(size_of("journal.5"), 8 << 20);
+	assert_int_equal(record_reread(journal_records(j)->data,
+				       journal_used(j), &(size_t){ 0 },
+				       &(uint32_t){ 0 }, &summing,
+				       &(struct sums){ 0 }), 0);
+	journal_drop_oldest(j);
+	journal_drop_spare(j);
+	assert_false(journal_has_spare(j));
+	assert_int_equal(size_of("journal.spare"), 0);
+	talloc_free(j);
+}
+
 static void it_is_cheap(void **state)
 {
 	struct journal *j = open_journal();
@@ -503,6 +665,9 @@ int main(void)
 		TEST(a_file_that_is_cut_off_is_read_up_to_there),
 		TEST(a_full_file_system_is_told_and_healed),
 		TEST(a_file_grows_without_moving),
+		TEST(a_value_that_came_in_is_told_once),
+		TEST(a_value_from_elsewhere_is_damage),
+		TEST(a_file_is_kept_as_large_as_it_was_used),
 		TEST(it_is_cheap),
 	};
 

@@ -34,7 +34,7 @@
 #define DOMAINS 4
 
 struct mnode {
-	char path[40], value[40];
+	char path[40], value[160];
 	size_t len;
 	struct perm perms[4];
 	size_t n_perms;
@@ -285,12 +285,29 @@ static unsigned char byte_at(uint32_t number, uint64_t pos)
 	return number * 31 + pos * 7;
 }
 
+/* A value that came with the input, which ends with it. */
+static void do_brought(struct world *w, struct records *to,
+		       const unsigned char *data, size_t n)
+{
+	struct mnode *node = &w->nodes[rnd(w, w->n)];
+
+	node->len = 1 + rnd(w, n);
+	memcpy(node->value, data + n - node->len, node->len);
+	node->generation = w->generation;
+	record_bring(to, (struct blob){ data, n });
+	tell_node(to, node, REC_VALUE);
+	record_bring(to, (struct blob){ NULL, 0 });
+}
+
 static void do_input(struct world *w, struct journal *j, struct records *to,
 		     struct mconn *conn)
 {
-	unsigned char data[64];
-	size_t n = 1 + rnd(w, 60), i;
+	unsigned char elsewhere[160], *data = elsewhere;
+	size_t n = 1 + rnd(w, 150), i;
 
+	/* Some are received where they are to lie. */
+	if (rnd(w, 2))
+		data = record_input_room(to, sizeof(elsewhere));
 	for (i = 0; i < n; i++)
 		data[i] = byte_at(conn->number, conn->in_end + i);
 	record_input(to, &(struct rec_input){ conn->number, conn->in_end,
@@ -302,6 +319,8 @@ static void do_input(struct world *w, struct journal *j, struct records *to,
 		shared->received[conn - w->conns] = conn->in_end;
 		die_maybe(j, 50);
 	}
+	if (!rnd(w, 3))
+		do_brought(w, to, data, n);
 	if (rnd(w, 3)) {
 		conn->in += rnd(w, conn->in_end - conn->in + 1);
 		record_executed(to, &(struct rec_count){ conn->number,

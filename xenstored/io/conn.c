@@ -18,7 +18,7 @@
 
 struct conn_pool {
 	char *input;
-	struct conn *lessee;		/* its frame borrows `input` */
+	struct conn *lessee;		/* its frame borrows what it received */
 	struct hash_table *events;	/* queued, not begun; see O3 */
 	uint64_t now;
 	const struct conn_tap *tap;	/* NULL: nobody listens */
@@ -94,10 +94,6 @@ void conn_pool_set_now(struct conn_pool *pool, uint64_t now)
 	pool->now = now;
 }
 
-void conn_pool_set_tap(struct conn_pool *pool, const struct conn_tap *tap)
-{
-	pool->tap = tap;
-}
 
 #define TAP(conn, name, ...)                                                   \
 	do {                                                                   \
@@ -417,19 +413,45 @@ bool conn_ignored(const struct conn *conn)
 
 /* ---- input --------------------------------------------------------------- */
 
-/* Reads up to `room` bytes into the input of the pool. */
-static int conn_read(struct conn *conn, size_t room, size_t *got)
+void conn_pool_release(struct conn_pool *pool)
 {
+	struct conn *lessee = pool->lessee;
+
+	pool->lessee = NULL;
+	if (lessee && frame_keep(lessee->frame))
+		conn_break(lessee, XENSTORE_ERROR_COMM, "out of memory");
+}
+
+void conn_pool_set_tap(struct conn_pool *pool, const struct conn_tap *tap)
+{
+	conn_pool_release(pool);
+	pool->tap = tap;
+}
+
+/* Where input goes: the journal's memory, so that it need not be copied there,
+ * or else the pool's. */
+static void *conn_room(struct conn *conn, size_t room)
+{
+	const struct conn_tap *tap = conn->pool->tap;
+	void *buf = tap && room ? tap->room(conn->user.arg, room) : NULL;
+
+	return buf ? buf : conn->pool->input;
+}
+
+/* Reads up to `room` bytes. */
+static int conn_read(struct conn *conn, size_t room, struct blob *got)
+{
+	void *buf = conn_room(conn, room);
 	int err;
 
 	conn_call(conn, CONN_RECV);
-	err = conn->transport->ops->read(conn->transport, conn->pool->input,
-					 room, got, &conn->readable);
-	if (!err && *got) {
+	err = conn->transport->ops->read(conn->transport, buf, room, &got->len,
+					 &conn->readable);
+	got->data = buf;
+	if (!err && got->len) {
 		fault_at(recv_done);
-		TAP(conn, received, conn->in + conn->ahead,
-		    (struct blob){ conn->pool->input, *got });
-		conn->ahead += *got;
+		TAP(conn, received, conn->in + conn->ahead, *got);
+		conn->ahead += got->len;
 		fault_at(recv_recorded);
 	}
 	conn_call(conn, CONN_NO_CALL);
@@ -448,24 +470,20 @@ static int conn_read(struct conn *conn, size_t room, size_t *got)
 
 static int conn_fill(struct conn *conn)
 {
-	struct conn_pool *pool = conn->pool;
-	struct conn *lessee = pool->lessee;
-	size_t got;
+	struct blob got;
 	int err;
 
-	pool->lessee = NULL;
-	if (lessee && frame_keep(lessee->frame))
-		conn_break(lessee, XENSTORE_ERROR_COMM, "out of memory");
+	conn_pool_release(conn->pool);
 	if (conn->lost)
 		return EPIPE;
 	err = conn_read(conn, INPUT_SIZE, &got);
 	if (err)
 		return err;
-	if (!got)
+	if (!got.len)
 		return conn->readable ? 0 : EAGAIN;
-	conn->stats.bytes_in += got;
-	frame_feed(conn->frame, pool->input, got);
-	pool->lessee = conn;
+	conn->stats.bytes_in += got.len;
+	frame_feed(conn->frame, got.data, got.len);
+	conn->pool->lessee = conn;
 	return 0;
 }
 
@@ -473,7 +491,7 @@ static int conn_fill(struct conn *conn)
 static void conn_look(struct conn *conn)
 {
 	bool readable = conn->readable;
-	size_t got;
+	struct blob got;
 
 	conn->attention = false;
 	if (!conn_read(conn, 0, &got))

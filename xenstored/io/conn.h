@@ -37,6 +37,9 @@ struct conn;
  */
 struct conn_pool;
 int conn_pool_new(TALLOC_CTX *ctx, struct conn_pool **out);
+/* Input that is not given out yet is copied: whoever offered the memory wants
+ * it back. Not while a request is served. */
+void conn_pool_release(struct conn_pool *pool);
 /* The clock that stamps events, ms; set once per tick. */
 void conn_pool_set_now(struct conn_pool *pool, uint64_t now);
 
@@ -52,7 +55,10 @@ struct conn_tap {
 	/* Brackets each call on a socket; CONN_NO_CALL when what it did was
 	 * told. Not for rings: their pages tell what was done. */
 	void (*call)(void *owner, enum conn_call call);
-	/* Bytes came in at this position. */
+	/* A place for up to `size` bytes of input, good until received() and
+	 * what is between that and conn_pool_release(). NULL: has none. */
+	void *(*room)(void *owner, size_t size);
+	/* Bytes came in at this position; they lie where room() said. */
 	void (*received)(void *owner, uint64_t pos, struct blob data);
 	/* Everything before this position has left. */
 	void (*sent)(void *owner, uint64_t pos);

@@ -16,9 +16,9 @@
 #include "base/scoped.h"
 
 #define MAGIC "xsjournl"
-#define VERSION 2
+#define VERSION 3
 #define HEADER_SIZE 4096
-#define FIRST_SIZE (2u << 20)
+#define STEP ((size_t)2 << 20)	/* by which files grow */
 #define SIZE_MAX_MAPPED ((size_t)1 << 30)	/* address space kept for each */
 #define BOOT_ID "/proc/sys/kernel/random/boot_id"
 #define BOOT_ID_LEN 36
@@ -50,6 +50,7 @@ struct segment {
 	size_t size;		/* of the file */
 	struct header *header;
 	struct records records;
+	uint32_t account_seq;	/* of the last record of the account */
 	bool damaged;
 };
 
@@ -117,10 +118,10 @@ static int segment_free(struct segment *segment)
 	return 0;
 }
 
-/* Maps the first `size` bytes of the file at the place kept for it. */
+/* Maps the file up to `size` bytes at the place kept for it. */
 static int segment_map(struct segment *segment, size_t size)
 {
-	void *place = segment->header;
+	char *place = (char *)segment->header;
 
 	if (!place) {
 		place = mmap(NULL, SIZE_MAX_MAPPED, PROT_NONE,
@@ -128,10 +129,12 @@ static int segment_map(struct segment *segment, size_t size)
 			     0);
 		if (place == MAP_FAILED)
 			return -errno;
-		segment->header = place;
+		segment->header = (struct header *)place;
 	}
-	if (mmap(place, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
-		 segment->fd, 0) == MAP_FAILED)
+	/* What is mapped already keeps its pages. */
+	if (mmap(place + segment->size, size - segment->size,
+		 PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, segment->fd,
+		 segment->size) == MAP_FAILED)
 		return -errno;
 	segment->size = size;
 	segment->records.data = (unsigned char *)place + HEADER_SIZE;
@@ -139,19 +142,24 @@ static int segment_map(struct segment *segment, size_t size)
 	return 0;
 }
 
+/* Of a file that holds so many bytes of records. */
+static size_t size_for(size_t records)
+{
+	return (HEADER_SIZE + records + STEP - 1) / STEP * STEP;
+}
+
 /* Memory must be there before it is touched: a full file system would be a
  * SIGBUS. The mapping grows in place, so nothing that points into it moves. */
 static int segment_more(struct records *records, size_t need)
 {
 	struct segment *segment = list_entry(records, struct segment, records);
-	size_t size = segment->size ? segment->size * 2 : FIRST_SIZE;
+	size_t size = size_for(records->len + need);
 	int err;
 
-	while (size - HEADER_SIZE - records->len < need)
-		size *= 2;
 	if (size > SIZE_MAX_MAPPED)
 		return -EFBIG;
-	err = posix_fallocate(segment->fd, 0, size);
+	err = posix_fallocate(segment->fd, segment->size,
+			      size - segment->size);
 	return err ? -err : segment_map(segment, size);
 }
 
@@ -518,25 +526,42 @@ static int spare_take(struct journal *journal, uint64_t epoch,
 		return ENOENT;
 	}
 	segment->epoch = epoch;
-	segment->records.len = segment->records.seq = 0;
-	segment->records.err = 0;
 	*out = segment;
 	return 0;
 }
 
-/* A file that has grown is not kept: that was an exception. */
+/* Gives back what was not used the last time. */
+static int spare_shrink(struct segment *segment)
+{
+	size_t size = size_for(segment->records.len);
+	char *end = (char *)segment->header + size;
+
+	if (size >= segment->size)
+		return 0;
+	if (mmap(end, segment->size - size, PROT_NONE,
+		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1,
+		 0) == MAP_FAILED || ftruncate(segment->fd, size))
+		return -errno;
+	segment->size = size;
+	segment->records.room = size - HEADER_SIZE;
+	return 0;
+}
+
 static void spare_keep(struct journal *journal, struct segment *segment)
 {
 	char from[PATH_MAX], to[PATH_MAX];
 
 	path_of(journal, segment->epoch, "", from, sizeof(from));
 	snprintf(to, sizeof(to), "%s/" SPARE, journal->dir);
-	if (journal->spare || segment->size > FIRST_SIZE || rename(from, to)) {
+	if (journal->spare || spare_shrink(segment) || rename(from, to)) {
 		remove_file(journal, segment->epoch);
 		talloc_free(segment);
 		return;
 	}
 	list_del(&segment->in_journal);
+	segment->records.len = segment->records.seq = 0;
+	segment->records.err = 0;
+	segment->records.brought = (struct blob){ NULL, 0 };
 	journal->spare = segment;
 }
 
@@ -616,6 +641,7 @@ int journal_begin(struct journal *journal, bool all,
 	}
 	if (!err) {
 		segment->header->account = segment->records.len;
+		segment->account_seq = segment->records.seq;
 		segment_commit(segment);
 		err = rename(tmp, path) ? -errno : 0;	/* J2 */
 	}
@@ -695,6 +721,18 @@ void journal_execute(struct journal *journal, uint64_t conn, uint64_t pos,
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
 }
 
+bool journal_has_spare(const struct journal *journal)
+{
+	return journal->spare;
+}
+
+void journal_drop_spare(struct journal *journal)
+{
+	if (journal->spare)
+		remove_spare(journal);
+	TALLOC_FREE(journal->spare);
+}
+
 /* ---- state --------------------------------------------------------------- */
 
 size_t journal_used(const struct journal *journal)
@@ -705,6 +743,12 @@ size_t journal_used(const struct journal *journal)
 size_t journal_account(const struct journal *journal)
 {
 	return journal->current ? journal->current->header->account : 0;
+}
+
+uint32_t journal_changes(const struct journal *journal)
+{
+	return journal->current ? journal->current->records.seq -
+				  journal->current->account_seq : 0;
 }
 
 struct blob journal_account_records(const struct journal *journal)
@@ -733,7 +777,7 @@ size_t journal_bytes(const struct journal *journal)
 
 	list_for_each(segment, &journal->segments, in_journal)
 		bytes += segment->size;
-	return bytes;
+	return bytes + (journal->spare ? journal->spare->size : 0);
 }
 
 uint64_t journal_epoch(const struct journal *journal)

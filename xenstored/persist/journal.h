@@ -99,6 +99,8 @@ void journal_execute(struct journal *journal, uint64_t conn, uint64_t pos,
 /* Bytes in the current file, and those of its account alone. */
 size_t journal_used(const struct journal *journal);
 size_t journal_account(const struct journal *journal);
+/* Records behind the account. */
+uint32_t journal_changes(const struct journal *journal);
 bool journal_broken(const struct journal *journal);
 /* All files, bytes. */
 size_t journal_bytes(const struct journal *journal);
@@ -112,5 +114,8 @@ struct blob journal_account_records(const struct journal *journal);
 const char *journal_boot_id(const struct journal *journal);
 /* It is in the checkpoint. */
 void journal_drop_oldest(struct journal *journal);
+/* Its pages are not needed soon. */
+bool journal_has_spare(const struct journal *journal);
+void journal_drop_spare(struct journal *journal);
 
 #endif

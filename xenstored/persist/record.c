@@ -6,6 +6,7 @@
 
 #define ALIGN8(n) (((n) + 7) & ~(size_t)7)
 #define BODY_MAX (1u << 24)
+#define REFER_MIN 64		/* bytes of a value that is referred to */
 
 struct head {
 	uint32_t len;
@@ -59,6 +60,11 @@ static uint32_t checksum(const unsigned char *data, size_t len)
 
 /* ---- writing ------------------------------------------------------------- */
 
+static int make_room(struct records *to, size_t whole)
+{
+	return to->room - to->len < whole ? to->more(to, whole) : 0;
+}
+
 /* The body of a record of `len` bytes, to be filled; NULL: no room. */
 static unsigned char *open_record(struct records *to, size_t len)
 {
@@ -67,19 +73,14 @@ static unsigned char *open_record(struct records *to, size_t len)
 
 	if (to->err)
 		return NULL;
-	if (len > BODY_MAX) {
-		to->err = -E2BIG;
+	to->err = len > BODY_MAX ? -E2BIG : make_room(to, whole);
+	if (to->err)
 		return NULL;
-	}
-	if (to->room - to->len < whole) {
-		to->err = to->more(to, whole);
-		if (to->err)
-			return NULL;
-	}
-	p = to->data + to->len;
-	if (len & 7)	/* what the checksum covers is defined */
-		memset(p + whole - 8, 0, 8);
-	return p + sizeof(struct head);
+	p = to->data + to->len + sizeof(struct head);
+	/* What the checksum covers is defined; what lies there stays. */
+	for (; len & 7; len++)
+		p[len] = 0;
+	return p;
 }
 
 static void close_record(struct records *to, enum record_type type, size_t len)
@@ -155,7 +156,7 @@ struct node_body {
 	uint16_t path_len;	/* with its NUL */
 	uint16_t n_perms;
 	uint32_t what;
-	uint32_t zero;
+	uint32_t value_at;	/* counted from the first record; 0: here */
 	/* permissions, path, value */
 };
 
@@ -187,6 +188,28 @@ struct output_body {
 	/* data */
 };
 
+void record_bring(struct records *to, struct blob payload)
+{
+	const unsigned char *p = payload.data;
+
+	if (!p || p < to->data || p >= to->data + to->len)
+		payload = (struct blob){ NULL, 0 };
+	to->brought = payload;
+}
+
+/* Where a value is that the request brought; 0: it is worth no reference, or
+ * another one. */
+static uint32_t brought_at(const struct records *to, const void *value,
+			   size_t len)
+{
+	const unsigned char *p = to->brought.data;
+
+	if (len < REFER_MIN || len > to->brought.len)
+		return 0;
+	p += to->brought.len - len;
+	return memcmp(p, value, len) ? 0 : p - to->data;
+}
+
 void record_node(struct records *to, const struct rec_node *rec)
 {
 	struct node_body body = {
@@ -197,16 +220,19 @@ void record_node(struct records *to, const struct rec_node *rec)
 		.what = rec->what,
 	};
 	size_t perms = body.n_perms * sizeof(struct perm);
-	size_t len = sizeof(body) + perms + body.path_len + body.value_len;
-	unsigned char *p = open_record(to, len);
+	size_t len = sizeof(body) + perms + body.path_len, here;
+	unsigned char *p;
 
+	body.value_at = brought_at(to, rec->value.data, body.value_len);
+	here = body.value_at ? 0 : body.value_len;
+	p = open_record(to, len + here);
 	if (!p)
 		return;
 	p = add(p, &body, sizeof(body));
 	p = add(p, rec->perms, perms);
 	p = add(p, rec->path, body.path_len);
-	add(p, rec->value.data, body.value_len);
-	close_record(to, RECORD_NODE, len);
+	add(p, rec->value.data, here);
+	close_record(to, RECORD_NODE, len + here);
 }
 
 void record_node_remove(struct records *to, const struct rec_node_remove *rec)
@@ -263,8 +289,18 @@ void record_input(struct records *to, const struct rec_input *rec)
 	if (!p)
 		return;
 	p = add(p, &body, sizeof(body));
-	add(p, rec->data.data, rec->data.len);
+	if (rec->data.data != p)
+		add(p, rec->data.data, rec->data.len);
 	close_record(to, RECORD_INPUT, len);
+}
+
+void *record_input_room(struct records *to, size_t size)
+{
+	size_t head = sizeof(struct head) + sizeof(struct input_body);
+
+	if (to->err || make_room(to, head + ALIGN8(size)))
+		return NULL;
+	return to->data + to->len + head;
 }
 
 void record_output(struct records *to, const struct rec_output *rec)
@@ -290,18 +326,43 @@ static bool is_string(const unsigned char *p, const unsigned char *end)
 	return p < end && memchr(p, 0, end - p);
 }
 
-static int read_node(const unsigned char *p, size_t len,
-		     const struct record_handlers *handlers, void *arg)
+struct reading {
+	const unsigned char *data;	/* the first record */
+	size_t at;			/* where this one is */
+	const struct record_handlers *handlers;
+	void *arg;
+};
+
+/* A value that is told by reference is in a record before this one. */
+static int read_value(const struct reading *in, const struct node_body *body,
+		      const unsigned char *here, struct blob *out)
+{
+	const unsigned char *p = here;
+
+	if (body->value_at) {
+		if (body->value_at > in->at ||
+		    body->value_len > in->at - body->value_at)
+			return -EPROTO;
+		p = in->data + body->value_at;
+	}
+	*out = (struct blob){ p, body->value_len };
+	return 0;
+}
+
+static int read_node(const struct reading *in, const unsigned char *p,
+		     size_t len)
 {
 	struct node_body body;
 	struct rec_node rec;
-	size_t perms;
+	size_t perms, here;
+	int err;
 
 	if (len < sizeof(body))
 		return -EPROTO;
 	memcpy(&body, p, sizeof(body));
 	perms = body.n_perms * sizeof(struct perm);
-	if (len - sizeof(body) < perms + body.path_len + body.value_len)
+	here = body.value_at ? 0 : body.value_len;
+	if (len - sizeof(body) < perms + body.path_len + here)
 		return -EPROTO;
 	rec.what = body.what;
 	rec.generation = body.generation;
@@ -311,12 +372,12 @@ static int read_node(const unsigned char *p, size_t len,
 	if (!is_string(p, p + body.path_len))
 		return -EPROTO;
 	rec.path = (const char *)p;
-	rec.value = (struct blob){ p + body.path_len, body.value_len };
-	return handlers->node(arg, &rec);
+	err = read_value(in, &body, p + body.path_len, &rec.value);
+	return err ? err : in->handlers->node(in->arg, &rec);
 }
 
-static int read_node_remove(const unsigned char *p, size_t len,
-			    const struct record_handlers *handlers, void *arg)
+static int read_node_remove(const struct reading *in, const unsigned char *p,
+			    size_t len)
 {
 	struct remove_body body;
 	struct rec_node_remove rec;
@@ -326,7 +387,7 @@ static int read_node_remove(const unsigned char *p, size_t len,
 	memcpy(&body, p, sizeof(body));
 	rec.generation = body.generation;
 	rec.path = (const char *)p + sizeof(body);
-	return handlers->node_remove(arg, &rec);
+	return in->handlers->node_remove(in->arg, &rec);
 }
 
 static int read_watch_body(const unsigned char *p, size_t len,
@@ -349,26 +410,26 @@ static int read_watch_body(const unsigned char *p, size_t len,
 	return 0;
 }
 
-static int read_watch(const unsigned char *p, size_t len,
-		      const struct record_handlers *handlers, void *arg)
+static int read_watch(const struct reading *in, const unsigned char *p,
+		      size_t len)
 {
 	struct rec_watch rec;
 	int err = read_watch_body(p, len, &rec);
 
-	return err ? err : handlers->watch(arg, &rec);
+	return err ? err : in->handlers->watch(in->arg, &rec);
 }
 
-static int read_unwatch(const unsigned char *p, size_t len,
-			const struct record_handlers *handlers, void *arg)
+static int read_unwatch(const struct reading *in, const unsigned char *p,
+			size_t len)
 {
 	struct rec_watch rec;
 	int err = read_watch_body(p, len, &rec);
 
-	return err ? err : handlers->unwatch(arg, &rec);
+	return err ? err : in->handlers->unwatch(in->arg, &rec);
 }
 
-static int read_input(const unsigned char *p, size_t len,
-		      const struct record_handlers *handlers, void *arg)
+static int read_input(const struct reading *in, const unsigned char *p,
+		      size_t len)
 {
 	struct input_body body;
 	struct rec_input rec;
@@ -381,11 +442,11 @@ static int read_input(const unsigned char *p, size_t len,
 	rec.conn = body.conn;
 	rec.pos = body.pos;
 	rec.data = (struct blob){ p + sizeof(body), body.len };
-	return handlers->input(arg, &rec);
+	return in->handlers->input(in->arg, &rec);
 }
 
-static int read_output(const unsigned char *p, size_t len,
-		       const struct record_handlers *handlers, void *arg)
+static int read_output(const struct reading *in, const unsigned char *p,
+		       size_t len)
 {
 	struct output_body body;
 	struct rec_output rec = { 0 };
@@ -397,20 +458,19 @@ static int read_output(const unsigned char *p, size_t len,
 		return -EPROTO;
 	rec.conn = body.conn;
 	rec.payload = (struct blob){ p + sizeof(body), body.len };
-	return handlers->output(arg, &rec);
+	return in->handlers->output(in->arg, &rec);
 }
 
 #define READ_PLAIN(name, type)                                                 \
-	static int read_##name(const unsigned char *p, size_t len,             \
-			       const struct record_handlers *handlers,         \
-			       void *arg)                                      \
+	static int read_##name(const struct reading *in,                       \
+			       const unsigned char *p, size_t len)             \
 	{                                                                      \
 		struct type rec;                                               \
                                                                                \
 		if (len < sizeof(rec))                                         \
 			return -EPROTO;                                        \
 		memcpy(&rec, p, sizeof(rec));                                  \
-		return handlers->name(arg, &rec);                              \
+		return in->handlers->name(in->arg, &rec);                      \
 	}
 
 READ_PLAIN(begin, rec_begin)
@@ -432,15 +492,13 @@ READ_PLAIN(reset, rec_of_conn)
 READ_PLAIN(ignore, rec_count)
 READ_PLAIN(descriptor, rec_descriptor)
 
-static int dispatch(enum record_type type, const unsigned char *body,
-		    size_t len, const struct record_handlers *handlers,
-		    void *arg)
+static int dispatch(const struct reading *in, enum record_type type,
+		    const unsigned char *body, size_t len)
 {
 	switch (type) {
 #define RECORD_CASE(number, symbol, name, type)                                \
 	case RECORD_##symbol:                                                  \
-		return handlers->name ? read_##name(body, len, handlers, arg)  \
-				      : 0;
+		return in->handlers->name ? read_##name(in, body, len) : 0;
 		RECORD_TYPES(RECORD_CASE)
 #undef RECORD_CASE
 	}
@@ -451,6 +509,7 @@ static int read_next(const unsigned char *data, size_t len, size_t *pos,
 		     uint32_t *seq, bool trusted,
 		     const struct record_handlers *handlers, void *arg)
 {
+	const struct reading in = { data, *pos, handlers, arg };
 	size_t left = len - *pos;
 	const unsigned char *p;
 	struct head head;
@@ -467,8 +526,8 @@ static int read_next(const unsigned char *data, size_t len, size_t *pos,
 		return -EPROTO;
 	*pos += head.len;
 	*seq = head.seq;
-	return dispatch(head.type, p + sizeof(head), head.len - sizeof(head),
-			handlers, arg);
+	return dispatch(&in, head.type, p + sizeof(head),
+			head.len - sizeof(head));
 }
 
 int record_read(const unsigned char *data, size_t len, size_t *pos,

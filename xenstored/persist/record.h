@@ -194,7 +194,22 @@ struct records {
 	uint32_t seq;		/* of the last record */
 	int err;
 	int (*more)(struct records *records, size_t need);
+	struct blob brought;	/* see record_bring() */
 };
+
+/*
+ * A place for up to `size` bytes of an INPUT record: when the next record is
+ * that one, and has its data there, they are not copied. NULL: no room; that is
+ * no error yet.
+ */
+void *record_input_room(struct records *to, size_t size);
+
+/*
+ * What the request that is being executed brought. If it lies in the records, a
+ * long value that it ends with is not told again: NODE refers to it. Until
+ * called with nothing.
+ */
+void record_bring(struct records *to, struct blob payload);
 
 void record_begin(struct records *to, const struct rec_begin *rec);
 void record_generation(struct records *to, const struct rec_generation *rec);
@@ -237,7 +252,7 @@ struct record_handlers {
 
 /*
  * Reads one record at data + *pos, and steps over it. `seq` is that of the
- * record before, and set to its own.
+ * record before, and set to its own. What is before it may be referred to.
  * EAGAIN: the end. -EPROTO: damaged (V2). Else what the handler said.
  */
 int record_read(const unsigned char *data, size_t len, size_t *pos,

@@ -15,8 +15,16 @@
  * the journal, which the checkpoint has to keep up with. */
 #define WORK 128
 #define BYTES_PER_WORK 4
-#define FILE_BYTES (7u << 18)	/* after which the next file is begun */
-#define ACCOUNTS 4		/* ... or this many times its account */
+/* The next file is begun after so many bytes, or so many records, for each is
+ * work at a restart; or as many bytes as some accounts, if these are large. */
+#define FILE_BYTES (31u << 18)
+#define FILE_RECORDS 24576
+#define ACCOUNTS 4
+/* Memory that is not needed is given back when so little was added in a time.
+ */
+#define IDLE_MS 1000
+#define IDLE_BYTES (1u << 16)
+#define LARGE_BYTES (1u << 20)
 #define RETRY_MS 1000
 #define PEOPLE_MS 10000		/* between updates of what people read */
 #define PEOPLE_SMALL 65536	/* ... if that is more than a little */
@@ -37,8 +45,9 @@ struct recorder {
 	uint64_t suspect, suspect_pos;	/* what was executed at the death */
 	uint32_t suspect_tries;
 	enum health health;
-	uint64_t retry_at, people_at;
+	uint64_t retry_at, people_at, idle_at;
 	size_t worked;			/* bytes of the file at the last work */
+	size_t idled;			/* ... when idle_at was set */
 	uint64_t checkpoints, failures;
 };
 
@@ -261,6 +270,13 @@ static void on_call(void *owner, enum conn_call call)
 	journal_call(of(session)->journal, calls[call], session->sequence);
 }
 
+static void *on_room(void *owner, size_t size)
+{
+	const struct session *session = owner;
+
+	return record_input_room(to(of(session)), size);
+}
+
 static void on_received(void *owner, uint64_t pos, struct blob data)
 {
 	const struct session *session = owner;
@@ -306,6 +322,7 @@ static void on_ignored(void *owner, uint32_t error)
 
 static const struct conn_tap conn_tap = {
 	.call = on_call,
+	.room = on_room,
 	.received = on_received,
 	.sent = on_sent,
 	.dropped = on_dropped,
@@ -510,6 +527,7 @@ static bool begin_file(struct recorder *r, bool all)
 
 	if (all)
 		checkpoint_abort(r->checkpoint);
+	conn_pool_release(r->sessions->pool);
 	err = journal_begin(r->journal, all, account, r);
 	if (err) {
 		r->failures++;
@@ -563,9 +581,11 @@ void recorder_leave(struct recorder *r)
 /* ---- ticks --------------------------------------------------------------- */
 
 bool recorder_executes(struct recorder *r, struct session *session,
-		       size_t size)
+		       const struct message *message)
 {
-	uint64_t pos = conn_in(session->conn) - size;
+	const struct blob payload = { message->payload, message->hdr.len };
+	uint64_t pos = conn_in(session->conn) - sizeof(message->hdr) -
+		       payload.len;
 	uint32_t tries = 1;
 
 	if (r->suspect == session->sequence && r->suspect_pos == pos) {
@@ -575,12 +595,14 @@ bool recorder_executes(struct recorder *r, struct session *session,
 			return false;
 	}
 	journal_execute(r->journal, session->sequence, pos, tries);
+	record_bring(to(r), payload);
 	return true;
 }
 
 void recorder_executed(struct recorder *r)
 {
 	journal_execute(r->journal, 0, 0, 0);
+	record_bring(to(r), (struct blob){ NULL, 0 });
 }
 
 static void tell_totals(struct recorder *r)
@@ -678,16 +700,37 @@ static bool file_is_full(const struct recorder *r)
 {
 	size_t account = journal_account(r->journal);
 	size_t limit = account * ACCOUNTS;
+	size_t used = journal_used(r->journal) - account;
 
 	if (limit < FILE_BYTES)
 		limit = FILE_BYTES;
-	return journal_used(r->journal) - account > limit;
+	return used > limit || (journal_changes(r->journal) > FILE_RECORDS &&
+				used > account * ACCOUNTS);
+}
+
+static bool is_idle(struct recorder *r, uint64_t now)
+{
+	size_t used = journal_used(r->journal);
+	bool idle = used >= r->idled && used - r->idled < IDLE_BYTES;
+
+	if (now < r->idle_at)
+		return false;
+	r->idle_at = now + IDLE_MS;
+	r->idled = used;
+	return idle;
+}
+
+static bool file_is_large(const struct recorder *r)
+{
+	return journal_used(r->journal) - journal_account(r->journal) >
+	       LARGE_BYTES;
 }
 
 bool recorder_work(struct recorder *r, uint64_t now)
 {
 	struct blob records;
 	uint64_t epoch;
+	bool idle;
 
 	if (r->health == BROKEN) {
 		if (now < r->retry_at)
@@ -696,8 +739,11 @@ bool recorder_work(struct recorder *r, uint64_t now)
 		begin_file(r, true);
 		return false;
 	}
+	idle = is_idle(r, now);
+	if (idle)
+		journal_drop_spare(r->journal);
 	/* One after the other: the log grows meanwhile. */
-	if (file_is_full(r) && now >= r->retry_at &&
+	if ((file_is_full(r) || (idle && file_is_large(r))) && now >= r->retry_at &&
 	    !journal_oldest(r->journal, &epoch, &records) &&
 	    !begin_file(r, false))
 		r->retry_at = now + RETRY_MS;
@@ -706,7 +752,7 @@ bool recorder_work(struct recorder *r, uint64_t now)
 
 bool recorder_waits(const struct recorder *r)
 {
-	return r->retry_at;
+	return r->retry_at || file_is_large(r) || journal_has_spare(r->journal);
 }
 
 void recorder_report(const struct recorder *r, struct recorder_report *out)

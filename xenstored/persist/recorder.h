@@ -56,7 +56,7 @@ void recorder_leave(struct recorder *recorder);
 /* A request is about to be executed, the one that the session's connection
  * gave out last. False: it has been the death of us, and is not to be. */
 bool recorder_executes(struct recorder *recorder, struct session *session,
-		       size_t size);
+		       const struct message *message);
 void recorder_executed(struct recorder *recorder);
 
 /* The gate: all dirty sessions, then the commit. */
