@@ -140,6 +140,57 @@ static void entries_of_dead_domains_are_stored_stale(void **state)
 	assert_string_equal(perms(w, 0, "/d"), "n0 r32757?");
 }
 
+/* A guest that has died, unnoticed so far. */
+struct deceased {
+	struct store *store;
+	uint16_t domid;
+	bool purged;
+};
+
+static int is_found_dead(void *arg, uint16_t domid, uint64_t since)
+{
+	struct deceased *dead = arg;
+
+	(void)since;
+	if (domid != dead->domid)
+		return 0;
+	if (!dead->purged)
+		assert_int_equal(store_purge_domain(dead->store, domid, false),
+				 0);
+	dead->purged = true;
+	return ENOENT;
+}
+
+/* S3 */
+static void set_perms_may_find_a_domain_dead_and_its_nodes_gone(void **state)
+{
+	struct world *w = *state;
+	struct deceased dead = { w->store, 5, false };
+
+	assert_int_equal(put(w, 0, "/d/a", "v"), 0);
+	assert_int_equal(put(w, 0, "/d/b", "v"), 0);
+	assert_int_equal(chmod(w, 0, "/d/a", "n5"), 0);
+	store_set_lives(w->store, is_found_dead, &dead);
+	/* its node is a child of the one that is asked for ... */
+	assert_int_equal(chmod(w, 0, "/d", "n1 r5"), 0);
+	assert_true(dead.purged);
+	assert_string_equal(list(w, 0, "/d"), "b");
+	assert_string_equal(perms(w, 0, "/d"), "n1 r5?");
+	world_audit(w);
+	/* ... or is that one, or above it */
+	for (int below = 0; below < 2; below++) {
+		store_set_lives(w->store, NULL, NULL);
+		assert_int_equal(put(w, 0, "/d/a/c", "v"), 0);
+		assert_int_equal(chmod(w, 0, "/d/a", "n5"), 0);
+		dead.purged = false;
+		store_set_lives(w->store, is_found_dead, &dead);
+		assert_int_equal(chmod(w, 0, below ? "/d/a/c" : "/d/a",
+				       "n1 r5"), ENOENT);
+		assert_string_equal(list(w, 0, "/d"), "b");
+		world_audit(w);
+	}
+}
+
 static void a_domain_that_cannot_be_asked_about_is_not_taken_for_dead(
 	void **state)
 {
@@ -559,6 +610,7 @@ static const struct CMUnitTest tests[] = {
 	VIEW_TEST(a_new_node_belongs_to_the_guest_that_made_it),
 	VIEW_TEST(set_perms_refuses_in_the_order_of_the_specification),
 	VIEW_TEST(entries_of_dead_domains_are_stored_stale),
+	VIEW_TEST(set_perms_may_find_a_domain_dead_and_its_nodes_gone),
 	VIEW_TEST(a_domain_that_cannot_be_asked_about_is_not_taken_for_dead),
 	VIEW_TEST(a_quota_of_n_admits_exactly_n),
 	VIEW_TEST(whoever_is_about_to_be_refused_first_gets_back_what_is_his),

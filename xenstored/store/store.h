@@ -54,7 +54,7 @@ int store_add_consumer(struct store *store, store_consumer_fn *fn, void *arg);
 /*
  * Does the domain live, and has it lived since generation `since` at the
  * latest? ENOENT: no, its entries are stored stale. -ENOMEM: who knows. Without
- * a hook all domains live.
+ * a hook all domains live. It may purge a domain.
  */
 typedef int store_lives_fn(void *arg, uint16_t domid, uint64_t since);
 void store_set_lives(struct store *store, store_lives_fn *fn, void *arg);

@@ -216,6 +216,24 @@ static int view_intern(const struct view *view, const struct perm *list,
 	return perms_intern(store_perms_table(view->store), copy, n, out);
 }
 
+/* The node, if the caller may make it `owner`'s. */
+static int view_own(const struct view *view, const char *path, uint16_t owner,
+		    struct node **node)
+{
+	int err;
+
+	err = view_access(view, path, WISH_OWN, node);
+	if (err)
+		return err;
+	if (!view->who->privileged) {
+		if (view->txn)
+			txn_saw_owner(view->txn);
+		if (owner != perms_owner(node_perms(*node)))
+			return EPERM;
+	}
+	return owner == DOMID_ANY ? ENOMEM : 0;
+}
+
 int view_set_perms(const struct view *view, const char *path,
 		   const struct perm *list, size_t n)
 {
@@ -224,25 +242,18 @@ int view_set_perms(const struct view *view, const char *path,
 	int err;
 
 	err = view_judge_perms(view, list, n);
-	if (!err)
-		err = view_access(view, path, WISH_OWN, &node);
 	if (err)
 		return err;
-	if (!view->who->privileged) {
-		if (view->txn)
-			txn_saw_owner(view->txn);
-		if (list[0].domid != perms_owner(node_perms(node)))
-			return EPERM;
-	}
-	if (list[0].domid == DOMID_ANY)
-		return ENOMEM;
+	/* before the node is looked up: who is asked about may turn out to be
+	 * dead, and then the tree changes */
 	err = view_intern(view, list, n, &perms);
 	if (err)
 		return view_end(view, err);
-	if (view->txn)
-		err = txn_set_perms(view->txn, perms);
-	else
-		err = live_set_perms(view, path, node, perms);
+	err = view_own(view, path, list[0].domid, &node);
+	if (!err)
+		err = view->txn ? view_end(view, txn_set_perms(view->txn,
+							       perms)) :
+				  live_set_perms(view, path, node, perms);
 	perms_unref(perms);
-	return view_end(view, err);
+	return err;
 }
