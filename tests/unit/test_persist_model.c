@@ -61,19 +61,44 @@ struct world {
 	struct rec_domain domains[DOMAINS];
 };
 
+/*
+ * What counts of a connection at once, at every moment at which the toy may be
+ * killed: told before it is so as what may be, after it as what is.
+ */
+struct told {
+	volatile uint32_t number;	/* 0: not to be compared */
+	volatile uint64_t least, most;	/* bytes received */
+	volatile bool gone;		/* maybe */
+	volatile bool reset;		/* maybe, in a tick not committed yet */
+};
+
 /* What the killed one had told. */
 struct shared {
 	volatile uint64_t ticks, checkpoints, files;
-	/* Each connection's last bytes that count. */
-	volatile uint32_t numbers[CONNS];
-	volatile uint64_t received[CONNS];
-	volatile uint32_t gone;		/* the last one */
-	volatile uint32_t reset;	/* in a tick that is not committed */
+	struct told conns[CONNS];
 	volatile uint64_t surplus;	/* lives that had some uncommitted */
 };
 
 static struct shared *shared;
 static char dir[64];
+static bool told_when;
+
+static struct told *told_of(const struct world *w, const struct mconn *conn)
+{
+	return &shared->conns[conn - w->conns];
+}
+
+/* As if the connection had just come, with what it has. */
+static void tell_conn(const struct world *w, const struct mconn *conn)
+{
+	struct told *told = told_of(w, conn);
+
+	told->number = 0;
+	told->least = told->most = conn->in_end;
+	told->gone = told->reset = false;
+	if (conn->open)
+		told->number = conn->number;
+}
 
 static uint32_t rnd(struct world *w, uint32_t n)
 {
@@ -81,10 +106,11 @@ static uint32_t rnd(struct world *w, uint32_t n)
 	return (w->rng >> 33) % n;
 }
 
-/* Dies here once in a while; only the toy daemon does. */
+/* Dies here once in a while; only the toy daemon does, unless it is told when
+ * to die. */
 static void die_maybe(const struct journal *j, int odds)
 {
-	if (j && !(rand() % odds))
+	if (j && !told_when && !(rand() % odds))
 		raise(SIGKILL);
 }
 
@@ -314,9 +340,11 @@ static void do_input(struct world *w, struct journal *j, struct records *to,
 					      { data, n } });
 	conn->in_end += n;
 	if (j) {
+		told_of(w, conn)->most = conn->in_end;
+		die_maybe(j, 200);
 		journal_happened(j);
-		shared->numbers[conn - w->conns] = conn->number;
-		shared->received[conn - w->conns] = conn->in_end;
+		die_maybe(j, 200);
+		told_of(w, conn)->least = conn->in_end;
 		die_maybe(j, 50);
 	}
 	if (!rnd(w, 3))
@@ -393,23 +421,24 @@ static void do_conn(struct world *w, struct journal *j, struct records *to,
 		*conn = (struct mconn){ .open = true, .number = ++w->numbers };
 		record_conn(to, &(struct rec_conn){ .conn = conn->number,
 						    .fd = 100 });
-		if (j)
+		if (j) {
+			tell_conn(w, conn);
 			journal_happened(j);
+		}
 	} else if (rnd(w, 2)) {
 		conn->open = false;
 		record_conn_gone(to, &(struct rec_of_conn){ conn->number });
 		if (j) {
-			shared->gone = conn->number;
+			told_of(w, conn)->gone = true;
+			die_maybe(j, 50);
 			journal_happened(j);
 		}
 	} else {
 		conn->in = conn->in_end = conn->out = conn->sent = 0;
 		conn->n_messages = 0;
 		conn->txn = 0;
-		if (j) {
-			shared->reset = conn->number;
-			shared->numbers[conn - w->conns] = 0;
-		}
+		if (j)
+			told_of(w, conn)->reset = true;
 		record_reset(to, &(struct rec_of_conn){ conn->number });
 	}
 }
@@ -467,7 +496,7 @@ static void tick(struct world *w, struct journal *j)
 	struct records none = { .data = room, .room = sizeof(room),
 				.more = discard_more };
 	struct records *to = j ? journal_records(j) : &none;
-	int n = 1 + rnd(w, 6);
+	int n = 1 + rnd(w, 6), i;
 
 	w->generation++;
 	do_send(w, j, to);
@@ -479,8 +508,10 @@ static void tick(struct world *w, struct journal *j)
 	record_generation(to, &(struct rec_generation){ w->generation });
 	if (j && journal_commit(j))
 		abort();
-	if (j)
-		shared->reset = 0;
+	die_maybe(j, 400);
+	for (i = 0; j && i < CONNS; i++)
+		if (shared->conns[i].reset)
+			tell_conn(w, &w->conns[i]);
 	die_maybe(j, 400);
 }
 
@@ -652,7 +683,8 @@ static void same_nodes(const struct world *a, const struct world *b)
 	}
 }
 
-static void same_conn(struct mconn *m, const struct image_conn *c, int which)
+static void same_conn(struct mconn *m, const struct image_conn *c,
+		      const struct told *counts)
 {
 	struct image_message *message;
 	struct image_watch *watch;
@@ -667,10 +699,9 @@ static void same_conn(struct mconn *m, const struct image_conn *c, int which)
 	m->out = c->rec.out;
 	/* What was received after the commit is there as well. */
 	assert_true(c->rec.in + c->in_len >= m->in_end);
-	if (shared->numbers[which] == m->number &&
-	    shared->reset != m->number) {
-		assert_int_equal(c->rec.in + c->in_len,
-				 shared->received[which]);
+	if (counts->number == m->number && !counts->reset) {
+		assert_in_range(c->rec.in + c->in_len, counts->least,
+				counts->most);
 		shared->surplus += c->rec.in + c->in_len != m->in_end;
 	}
 	for (i = 0; i < c->in_len; i++)
@@ -715,13 +746,16 @@ static void same(struct world *w, struct state *s)
 		if (!w->conns[i].open)
 			continue;
 		conn = image_conn(s->image, w->conns[i].number);
-		if (!conn && w->conns[i].number == shared->gone) {
+		/* or another one has its place already */
+		if (!conn &&
+		    (shared->conns[i].gone ||
+		     shared->conns[i].number != w->conns[i].number)) {
 			w->conns[i].open = false;
 			continue;
 		}
 		n++;
 		assert_non_null(conn);
-		same_conn(&w->conns[i], conn, i);
+		same_conn(&w->conns[i], conn, &shared->conns[i]);
 	}
 	list_for_each_safe(conn, next, &s->image->conns, in_image)
 	{
@@ -775,6 +809,7 @@ static void __attribute__((noreturn)) toy_daemon(struct world *w,
 {
 	struct state s;
 
+	told_when = steps >= 0;
 	read_back(NULL, &s);
 	if (journal_begin(s.journal, !w->generation, account, w))
 		abort();
@@ -814,9 +849,12 @@ static void live_and_die(struct world *w, unsigned int budget, int64_t steps)
 {
 	TALLOC_CTX *ctx;
 	struct state s;
-	pid_t pid = fork();
-	int status;
+	int status, i;
+	pid_t pid;
 
+	for (i = 0; i < CONNS; i++)
+		tell_conn(w, &w->conns[i]);
+	pid = fork();
 	if (pid == 0)
 		toy_daemon(w, budget, steps);
 	if (steps < 0) {
@@ -906,8 +944,8 @@ static void killed_between_any_two_steps_of_a_checkpoint(void **state)
 
 	(void)state;
 	new_world(&w, 7);
-	for (step = 0; step < 120; step++)
-		live_and_die(&w, 1, step * 7 % 900);
+	for (step = 0; step < 60; step++)
+		live_and_die(&w, 1, step * 13 % 900);
 	assert_true(shared->checkpoints > 0);
 }
 
