@@ -214,6 +214,25 @@ sleep 0.1
 [ "$(stat -c %s "$tmp/trace/relative.log")" -le $((size + 1000)) ]; ok $? "log off ends tracing"
 xenstore-control logfile "$tmp/trace/third" >/dev/null && xenstore-write /after 3 && sleep 0.1
 has "$(tr -d '\0' <"$tmp/trace/third")" 'WRITE \(/after 3\)' "logfile opens another file"
+mkfifo "$tmp/trace/pipe"
+served() { timeout 5 xenstore-exists /; }
+out=$(timeout 5 xenstore-control logfile "$tmp/trace/pipe" 2>&1); rc=$?
+is "$rc:$out" "3:Error 5 when trying to execute command." "logfile to a pipe that nobody reads is refused"
+served; ok $? "... without a pause"
+has "$(cat "$tmp/log")" 'cannot open or write .*/trace/pipe: No such device' "... and the log tells why"
+timeout 5 xenstore-write /after 4 && sleep 0.1
+has "$(tr -d '\0' <"$tmp/trace/third")" 'WRITE \(/after 4\)' "... and the trace goes where it went"
+out=$(timeout 5 xenstore-control memreport "$tmp/trace/pipe" 2>&1); rc=$?
+is "$rc:$out" "3:Error 5 when trying to execute command." "memreport to a pipe that nobody reads is refused"
+served; ok $? "... without a pause"
+exec 7<>"$tmp/trace/pipe"	# a reader that does not read
+timeout 5 xenstore-control logfile "$tmp/trace/pipe" >/dev/null; ok $? "logfile to a pipe that somebody holds open is taken"
+for _ in 1 2 3; do printf 'WRITE %0.s' $(seq 500); done >"$tmp/args"
+for i in $(seq 40); do timeout 5 xenstore-write /long "$(cat "$tmp/args")" 2>/dev/null; done
+timeout 5 xenstore-control memreport "$tmp/trace/pipe" >/dev/null 2>&1
+served; ok $? "... and when it is full, lines are lost and nobody waits"
+exec 7>&-
+served; ok $? "... nor when its reader has gone"
 stop
 
 dir notify

@@ -65,6 +65,14 @@ static void trace_add(struct trace *trace, const char *text, size_t len)
 	trace->used += len;
 }
 
+int trace_file_open(const char *file)
+{
+	int fd = open(file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC |
+			    O_NOCTTY | O_NONBLOCK, 0600);
+
+	return fd < 0 ? -errno : fd;
+}
+
 int trace_open(struct trace *trace, const char *file)
 {
 	char *name = talloc_strdup(trace, file);
@@ -72,13 +80,10 @@ int trace_open(struct trace *trace, const char *file)
 
 	if (!name)
 		return -ENOMEM;
-	fd = open(file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY,
-		  0600);
+	fd = trace_file_open(file);
 	if (fd < 0) {
-		int err = -errno;
-
 		talloc_free(name);
-		return err;
+		return fd;
 	}
 	trace_close(trace);
 	talloc_free(trace->file);

@@ -37,8 +37,12 @@ enum trace_switch {
 struct trace;
 
 int trace_new(TALLOC_CTX *ctx, struct trace **out);
-/* Opens for appending, creates with mode 0600, closes the one before. The
- * file's name is kept for trace_reopen(). -errno: nothing has changed. */
+/* A file to append to, made with mode 0600 if need be. Neither opening it nor
+ * writing ever waits, whatever it is: -ENXIO: a pipe that nobody reads. The
+ * descriptor, or -errno. */
+int trace_file_open(const char *file);
+/* Opens the file, closes the one before. The file's name is kept for
+ * trace_reopen(). -errno: nothing has changed. */
 int trace_open(struct trace *trace, const char *file);
 void trace_close(struct trace *trace);
 /* SIGHUP: closes and opens the same name. */

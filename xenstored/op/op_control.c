@@ -5,6 +5,7 @@
 #include <malloc.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "op/args.h"
@@ -134,6 +135,14 @@ static int control_log(struct request *req, const char **arg, size_t n)
 	return err ? err : reply_ok(req);
 }
 
+/* What a file could not be opened or written for. EIO: it has no name on the
+ * wire. */
+static int file_failed(const char *file, int err)
+{
+	log_warn("cannot open or write %s: %s", file, strerror(err));
+	return err == ENXIO || err == EPIPE ? EIO : err;
+}
+
 static char *below_log_dir(struct request *req, const char *file)
 {
 	return talloc_asprintf(req->ctx, "%s%s", *file == '/' ? "" : LOG_DIR,
@@ -151,12 +160,7 @@ static int control_logfile(struct request *req, const char **arg, size_t n)
 	if (!file)
 		return -ENOMEM;
 	err = trace_open(req->world->trace, file);
-	if (err) {
-		log_warn("cannot open the trace file %s: %s", file,
-			 strerror(-err));
-		return -err;
-	}
-	return reply_ok(req);
+	return err ? file_failed(file, -err) : reply_ok(req);
 }
 
 static void memreport(const struct op_world *world, FILE *f)
@@ -173,15 +177,21 @@ static int control_memreport(struct request *req, const char **arg, size_t n)
 {
 	const char *file = n ? arg[0] : trace_file(req->world->trace);
 	FILE *f;
+	int fd;
 
 	if (n > 1 || !file)
 		return EINVAL;
 	trace_flush(req->world->trace);
-	f = fopen(file, "ae");
-	if (!f)
-		return errno;
+	fd = trace_file_open(file);
+	if (fd < 0)
+		return file_failed(file, -fd);
+	f = fdopen(fd, "a");
+	if (!f) {
+		close(fd);
+		return -ENOMEM;
+	}
 	memreport(req->world, f);
-	return fclose(f) ? errno : reply_ok(req);
+	return fclose(f) ? file_failed(file, errno) : reply_ok(req);
 }
 
 static int control_print(struct request *req, const char **arg, size_t n)
