@@ -3,6 +3,7 @@
 # The daemon as a process: command line, start, signals, files, end.
 set -u
 cd "$(dirname "$0")/../.." || exit 2
+. tests/processes.sh
 BUILD=${BUILD:-$PWD/build}
 PATH=$BUILD:$PATH
 tmp=$(mktemp -d) || exit 1
@@ -11,7 +12,7 @@ unset XENSTORED_PATH NOTIFY_SOCKET
 
 cleanup() {
 	for pid in "${pids[@]}"; do
-		kill -9 -- "-$pid" 2>/dev/null	# keeper and all that follow it
+		kill_group "$pid"
 	done
 	for f in "$tmp"/*/pid; do
 		[ -s "$f" ] && kill "$(cat "$f")" 2>/dev/null
@@ -153,8 +154,7 @@ xenstore-write /mine 1
 out=$(refused)
 has "$out" 'is served by a running daemon; it keeps it.*status 1' "a second daemon is refused"
 is "$(xenstore-read /mine)" 1 "... and the first goes on"
-kill -9 -- "-$first"
-wait "$first" 2>/dev/null
+kill_group "$first"
 dir stale
 python3 - "$tmp/stale/socket" <<-'PY' 2>/dev/null || /usr/bin/python3 -c "import socket,sys; socket.socket(socket.AF_UNIX).bind('$tmp/stale/socket')"
 	import socket, sys

@@ -3,6 +3,7 @@
 # The journal of a real daemon: what a new start finds, what it does with what
 # it cannot use, and a file system that is full.
 cd "$(dirname "$0")/../.." || exit 2
+. tests/processes.sh
 export BUILD=${BUILD:-$PWD/build}
 control=/usr/lib/xen-4.17/bin/xenstore-control
 dir=$(mktemp -d "${TMPDIR:-/tmp}/journal.XXXXXX") || exit 2
@@ -23,7 +24,7 @@ ok() {
 skip() { n=$((n + 1)); echo "ok $n - $2 # skip $1"; }
 # start OPTION...
 start() {
-	"$BUILD/xenstored" -N --xenport none --pid-file "$dir/pid" "$@" \
+	setsid "$BUILD/xenstored" -N --xenport none --pid-file "$dir/pid" "$@" \
 		>"$dir/log" 2>&1 &
 	pid=$!
 	for i in {1..100}; do
@@ -35,18 +36,7 @@ start() {
 stop() {
 	kill "$pid" && wait "$pid"
 }
-# All of it at once, so that nobody starts anybody again.
-kill_all() {
-	local all
-
-	all="$pid $(cat "/proc/$pid/task/"*/children)"
-	# shellcheck disable=SC2086
-	kill -STOP $all
-	# shellcheck disable=SC2086
-	kill -9 $all
-	wait "$pid" 2>/dev/null
-}
-trap 'kill_all 2>/dev/null; umount "$dir/run" 2>/dev/null; rm -rf "$dir"' EXIT
+trap '[ -z "$pid" ] || kill_group "$pid"; umount "$dir/run" 2>/dev/null; rm -rf "$dir"' EXIT
 tree() { timeout 5 xenstore-ls -fp; }
 
 start
@@ -59,7 +49,7 @@ ok $? "it ends on SIGTERM"
 start
 tree | cmp -s - "$dir/before"
 ok $? "started again it holds what it held"
-kill_all
+kill_group "$pid"
 start
 tree | cmp -s - "$dir/before"
 ok $? "also after all of it was killed at once"
@@ -187,7 +177,7 @@ if mount -t tmpfs -o size=8m none "$dir/run" 2>/dev/null; then
 	ok $? "with room again it heals"
 	xenstore-write /t/late 1
 	tree >"$dir/before"
-	kill_all
+	kill_group "$pid"
 	start
 	tree | cmp -s - "$dir/before"
 	ok $? "and nothing is missing after that"

@@ -47,16 +47,9 @@ steady_stress() {
 	with "$1" "${@:2}" steady "$seconds"
 }
 
-# The daemon behind a link is killed and started anew all the time. Whatever
-# it has made to go on in its place must not, so all stop first.
+# The daemon behind a link is killed and started anew all the time.
 restart() {
-	local all
-
-	kill -STOP "$PEER_PID"
-	all="$PEER_PID $(pgrep -P "$PEER_PID")"
-	# shellcheck disable=SC2086
-	kill -STOP $all && kill -9 $all
-	wait "$PEER_PID" 2>/dev/null
+	kill_group "$PEER_PID"
 	sleep 0.0$((RANDOM % 10))
 	peer_stop "$PEER_NAME" 2>/dev/null
 	start "$peer.$((++instance))" && ln -sfn "$PEER_SOCK" "$dir/link"

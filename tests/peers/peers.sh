@@ -39,6 +39,7 @@
 # Debian's daemons have fixed paths below /run and /var/lib/xen, so they run in
 # a mount namespace with private ones. That needs root, or user namespaces.
 
+. "$(dirname "${BASH_SOURCE[0]}")/../processes.sh"
 BUILD=${BUILD:-$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)/build}
 PEER_BIN=$BUILD/tests/peers
 PEER_C417=/usr/lib/xen-4.17/bin/xenstored
@@ -143,13 +144,13 @@ peer_start() {
 	ours* | floor)
 		# shellcheck disable=SC2086
 		FAKEXEN_DIR=$dir/fx XENSTORED_RUNDIR=$dir/run ASAN_OPTIONS=$san \
-			${PEER_WRAP:-} env -u XENSTORED_PATH -u NOTIFY_SOCKET \
+			setsid ${PEER_WRAP:-} env -u XENSTORED_PATH -u NOTIFY_SOCKET \
 			${preload:+LD_PRELOAD=$preload} \
 			"$@" >"$dir/log" 2>&1 </dev/null &
 		;;
 	*)
 		# shellcheck disable=SC2086,SC2016,SC2046
-		FAKEXEN_DIR=$dir/fx ASAN_OPTIONS=$san $(peer_unshare) bash -c '
+		FAKEXEN_DIR=$dir/fx ASAN_OPTIONS=$san setsid $(peer_unshare) bash -c '
 			mount -t tmpfs none /run && mkdir /run/xenstored &&
 			mount --bind "$1" /run/xenstored || exit 1
 			[ ! -d /var/lib/xen ] || mount -t tmpfs none /var/lib/xen
@@ -193,11 +194,7 @@ peer_stop() {
 		kill -0 "$pid" 2>/dev/null || break
 		sleep 0.02
 	done
-	# Ours lives on in its worker unless that goes at the same time.
-	# shellcheck disable=SC2046
-	kill -9 "$pid" $(cat "/proc/$pid/task/$pid/children" 2>/dev/null) \
-		2>/dev/null
-	wait "$pid" 2>/dev/null
+	kill_group "$pid"
 	rm -rf "${peer_dirs[$1]}"
 	unset "peer_pids[$1]" "peer_dirs[$1]"
 }
