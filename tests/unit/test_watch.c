@@ -2,6 +2,7 @@
 #include "harness/harness.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -324,13 +325,35 @@ static void watches_are_paid_for_and_limited(void **state)
 
 	ledger_set_limit(f->ledger[1], QUOTA_WATCHES, 2);
 	watch(f, 1, "/a", "token", WATCH_DEPTH_UNLIMITED);
-	assert_int_equal(ledger_used(f->ledger[1], QUOTA_MEMORY) - before,
-			 strlen("/atoken"));
+	assert_in_range(ledger_used(f->ledger[1], QUOTA_MEMORY) - before,
+			strlen("/atoken"), 1000);
 	watch(f, 1, "/b", "t", WATCH_DEPTH_UNLIMITED);
 	assert_int_equal(watch_add(f, f->index, &f->watcher[1], f->ledger[1],
 				   "/c", 0, "t", WATCH_DEPTH_UNLIMITED, &w),
 			 ENOSPC);
 	assert_int_equal(watch_index_count(f->index), 2);
+}
+
+/* P5 of README.md: of a thousand components each, without anything in common */
+static void deep_watches_take_no_more_than_they_pay(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t limit = ledger_limit(f->ledger[1], QUOTA_MEMORY);
+	size_t before = mallinfo2().uordblks;
+	char path[2048], *p;
+	struct watch *w;
+	int n = 0, err;
+
+	do {
+		p = path + sprintf(path, "/n%d", n++);
+		while (p + 2 < path + sizeof(path))
+			p = stpcpy(p, "/a");
+		err = watch_add(f, f->index, &f->watcher[1], f->ledger[1],
+				path, 0, "t", WATCH_DEPTH_UNLIMITED, &w);
+	} while (!err);
+	assert_int_equal(err, ENOSPC);
+	assert_in_range(n, 2, 128);
+	assert_in_range(mallinfo2().uordblks - before, 0, 2 * limit);
 }
 
 static void special_events_come_plain_and_with_the_domid(void **state)
@@ -429,6 +452,7 @@ int main(void)
 		TEST(path_and_token_together_are_unique_per_watcher),
 		TEST(a_freed_watch_leaves_no_trace),
 		TEST(watches_are_paid_for_and_limited),
+		TEST(deep_watches_take_no_more_than_they_pay),
 		TEST(special_events_come_plain_and_with_the_domid),
 		TEST(special_events_need_the_right_to_read),
 		TEST(a_write_visits_as_much_with_ten_watches_as_with_many),

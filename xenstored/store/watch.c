@@ -290,6 +290,16 @@ static struct watch *watch_alloc(TALLOC_CTX *ctx, const char *path,
 	return watch;
 }
 
+/* A path of two thousand bytes may have a thousand components, each with a
+ * place in the trie and in the scratch. */
+static uint64_t watch_bytes(const struct watch *watch)
+{
+	size_t component = sizeof(struct trie) + 2 * sizeof(struct removed);
+
+	return watch->path_len + strlen(watch->token) +
+	       path_depth(watch->path) * component;
+}
+
 static int watch_pay(struct watch *watch, struct ledger *payer)
 {
 	int err;
@@ -299,8 +309,7 @@ static int watch_pay(struct watch *watch, struct ledger *payer)
 	err = quota_charge(watch, payer, QUOTA_WATCHES, 1);
 	if (err)
 		return err;
-	return quota_charge(watch, payer, QUOTA_MEMORY,
-			    watch->path_len + strlen(watch->token));
+	return quota_charge(watch, payer, QUOTA_MEMORY, watch_bytes(watch));
 }
 
 int watch_add(TALLOC_CTX *ctx, struct watch_index *index,
@@ -420,8 +429,33 @@ static bool may_hear(const struct who *who, const struct lists *lists)
 	return false;
 }
 
-static size_t collect(struct watch_index *index, const struct trie *at,
-		      int below, size_t n)
+/* The watches of one change, in index->match, and what they have to be. */
+struct matches {
+	const struct lists *lists;
+	size_t n;
+	const struct watcher *asked;	/* the last one, and the answer */
+	bool may;
+};
+
+/* Those who may not hear of it do not cost a place in the order: there may be
+ * very many of them. */
+static void match_add(struct watch_index *index, struct matches *matches,
+		      struct watch *watch)
+{
+	const struct watcher *watcher = watch->watcher;
+
+	if (watcher != matches->asked) {
+		matches->asked = watcher;
+		matches->may = may_hear(watcher->who, matches->lists);
+	}
+	if (matches->may)
+		index->match[matches->n++] = (struct match){
+			watcher->sequence, watch->age, watch
+		};
+}
+
+static void collect(struct watch_index *index, const struct trie *at, int below,
+		    struct matches *matches)
 {
 	struct watch *watch;
 
@@ -429,13 +463,10 @@ static size_t collect(struct watch_index *index, const struct trie *at,
 	list_for_each(watch, &at->watches, in_trie)
 	{
 		index->visits++;
-		if (watch->depth != WATCH_DEPTH_UNLIMITED &&
-		    below > watch->depth)
-			continue;
-		index->match[n++] = (struct match){ watch->watcher->sequence,
-						    watch->age, watch };
+		if (watch->depth == WATCH_DEPTH_UNLIMITED ||
+		    below <= watch->depth)
+			match_add(index, matches, watch);
 	}
-	return n;
 }
 
 static int match_order(const void *va, const void *vb)
@@ -447,25 +478,18 @@ static int match_order(const void *va, const void *vb)
 	return a->age < b->age ? -1 : a->age > b->age;
 }
 
-/* W3, W5: tells the watches that were collected. */
-static void tell(struct watch_index *index, size_t n, const char *path,
-		 const struct lists *lists)
+/* W3: tells the watches that were collected. */
+static void tell(struct watch_index *index, const struct matches *matches,
+		 const char *path)
 {
-	const struct watcher *asked = NULL;
-	bool may = false;
-
-	if (n > 1)
-		qsort(index->match, n, sizeof(*index->match), match_order);
-	for (size_t i = 0; i < n; i++) {
+	if (matches->n > 1)
+		qsort(index->match, matches->n, sizeof(*index->match),
+		      match_order);
+	for (size_t i = 0; i < matches->n; i++) {
 		struct watch *watch = index->match[i].watch;
-		struct watcher *watcher = watch->watcher;
 
-		if (watcher != asked) {
-			asked = watcher;
-			may = may_hear(watcher->who, lists);
-		}
-		if (may)
-			watcher->event(watcher, watch, path + watch->relative);
+		watch->watcher->event(watch->watcher, watch,
+				      path + watch->relative);
 	}
 }
 
@@ -473,19 +497,20 @@ static void tell(struct watch_index *index, size_t n, const char *path,
 static void fire_path(struct watch_index *index, const char *path,
 		      const struct lists *lists)
 {
+	struct matches matches = { .lists = lists };
 	struct trie *trie = index->root;
 	int below = path_depth(path);
 	const char *name = NULL;
-	size_t len = 0, n;
+	size_t len = 0;
 
-	n = collect(index, trie, below, 0);
+	collect(index, trie, below, &matches);
 	while (path_next(path, &name, &len)) {
 		trie = trie_kid(index, trie, name, len);
 		if (!trie)
 			break;
-		n = collect(index, trie, --below, n);
+		collect(index, trie, --below, &matches);
 	}
-	tell(index, n, path, lists);
+	tell(index, &matches, path);
 }
 
 static int removed_order(const void *va, const void *vb)
@@ -579,10 +604,14 @@ static void fire_below(struct watch_index *index, const struct change *change)
 		const struct removed *at = &index->removed[n];
 		struct lists lists = { NULL, node_perms(at->node),
 				       at->parent };
+		struct matches matches = { .lists = &lists };
 
-		if (!list_empty(&at->trie->watches))
-			tell(index, collect(index, at->trie, 0, 0),
-			     trie_path(at->trie, buf, sizeof(buf)), &lists);
+		if (list_empty(&at->trie->watches))
+			continue;
+		collect(index, at->trie, 0, &matches);
+		if (matches.n)
+			tell(index, &matches,
+			     trie_path(at->trie, buf, sizeof(buf)));
 	}
 }
 
@@ -609,8 +638,8 @@ void watch_fire(struct watch_index *index, const struct changeset *set)
 
 /* Collects by the rules for special events: `plain` is the form without a
  * domid. */
-static size_t collect_special(struct watch_index *index, struct trie *at,
-			      bool plain, size_t n)
+static void collect_special(struct watch_index *index, struct trie *at,
+			    bool plain, struct matches *matches)
 {
 	struct watch *watch;
 
@@ -619,12 +648,9 @@ static size_t collect_special(struct watch_index *index, struct trie *at,
 		bool deep = watch->depth != WATCH_DEPTH_UNLIMITED;
 
 		index->visits++;
-		if (plain ? deep : !deep || watch->depth < 1)
-			continue;
-		index->match[n++] = (struct match){ watch->watcher->sequence,
-						    watch->age, watch };
+		if (plain ? !deep : deep && watch->depth >= 1)
+			match_add(index, matches, watch);
 	}
-	return n;
 }
 
 void watch_fire_special(struct watch_index *index, const char *name,
@@ -633,21 +659,24 @@ void watch_fire_special(struct watch_index *index, const char *name,
 {
 	struct lists lists = { NULL, perms, root_perms };
 	struct trie *at = trie_kid(index, index->special, name, strlen(name));
+	struct matches matches = { .lists = &lists };
 	char path[64];
 
 	if (at)
-		tell(index, collect_special(index, at, true, 0), name, &lists);
+		collect_special(index, at, true, &matches);
+	tell(index, &matches, name);
 	for (size_t i = 0; i < n; i++) {
 		struct trie *exact;
-		size_t len, matches = 0;
+		size_t len;
 
+		matches.n = 0;
 		len = snprintf(path, sizeof(path), "%s/%u", name, domids[i]);
 		exact = trie_kid(index, index->special, path, len);
 		if (at)
-			matches = collect_special(index, at, false, matches);
+			collect_special(index, at, false, &matches);
 		if (exact)
-			matches = collect(index, exact, 0, matches);
-		tell(index, matches, path, &lists);
+			collect(index, exact, 0, &matches);
+		tell(index, &matches, path);
 	}
 }
 

@@ -49,7 +49,8 @@ void watcher_init(struct watcher *watcher, uint64_t sequence,
 
 /*
  * Registers. `path` is canonical or special; its first `relative` bytes are cut
- * off in events. Charges payer (NULL: nobody) one watch and its bytes.
+ * off in events. Charges payer (NULL: nobody) one watch and its bytes, those
+ * that the components of its path take in the trie among them.
  * EEXIST: same path and token. ENOSPC: quota. -ENOMEM.
  */
 int watch_add(TALLOC_CTX *ctx, struct watch_index *index,
