@@ -242,6 +242,8 @@ static int domain_new(struct domains *domains, uint16_t domid,
 	if (err)
 		return err;
 	ledger_set_notify(domain->ledger, quota_crossed, domains);
+	if (domains->sessions->store)
+		store_charge_ledger(domains->sessions->store, domid);
 	trace_line(domains->trace, TRACE_OBJ, "CREATE domain %u", domid);
 	domain_changed(domain);
 	*out = TAKE(domain);

@@ -384,12 +384,16 @@ static int server_revive(struct server *server, const struct legacy *legacy)
 		.handover = legacy->handover,
 	};
 	const struct image *image = legacy->image;
+	int err;
 
 	if (!image)
 		return 0;
 	if (image->has_limits && legacy->inherited)
 		*domains_limits(server->domains) = image->limits;
-	return revive_sessions(&options, image);
+	ledgers_set_lenient(server->ledgers, true);
+	err = revive_sessions(&options, image);
+	ledgers_set_lenient(server->ledgers, false);
+	return err;
 }
 
 static void server_start_recorder(struct server *server,

@@ -180,7 +180,37 @@ def waiting_events(stage):
         want(got and got[1].endswith(b"x%d\0t\0" % i), f"{i}: {got}")
 
 
-CASES = [waiting_events]
+def above_the_limits(stage):
+    """what a domain has is counted, and stays, even if it is too much by now"""
+    daemon = stage.daemon()
+    ts, guest = Client(daemon.socket, PATIENCE), Plain(Vmm(daemon.vmm), 1)
+    ts.call("MKDIR", b"/local/domain/1\0")
+    ts.call("SET_PERMS", b"/local/domain/1\0n1\0")
+    for i in range(3):
+        guest.ask("WATCH", b"w%d\0t\0" % i)
+        guest.hear()
+        guest.ask("WRITE", b"x%d\0" % i)
+        guest.ask("TRANSACTION_START", b"\0")
+    counted = daemon.control("quota", "1").split("(max")[:5]
+    for quota in (b"watches", b"transactions"):
+        ts.call("SET_QUOTA", b"1\0" + quota + b"\0001\0")
+    ts.call("SET_QUOTA", b"1\0memory\000100\0")
+    daemon.kill_worker()
+    now = daemon.control("quota", "1").split("(max")[:5]
+    want([x.split()[-1] for x in now] == [x.split()[-1] for x in counted],
+         f"{now}, not {counted}")
+    ts.call("SET_QUOTA", b"1\0memory\000100000\0")
+    for i in range(3):
+        got = guest.ask("UNWATCH", b"w%d\0t\0" % i)
+        want(got == b"OK\0", f"UNWATCH: {got}")
+        got = guest.ask("TRANSACTION_END", b"T\0", i + 1)
+        want(got in (b"OK\0", "EAGAIN"), f"the end of a transaction: {got}")
+    want(guest.ask("WATCH", b"w0\0t\0") == b"OK\0", "not even one")
+    guest.hear()
+    want(guest.ask("WATCH", b"w1\0t\0") == "ENOSPC", "the limit is gone")
+
+
+CASES = [waiting_events, above_the_limits]
 
 
 def run(case):

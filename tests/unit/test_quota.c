@@ -71,6 +71,23 @@ static void the_privileged_are_counted_but_never_refused(void **state)
 	assert_int_equal(ledger_used(ledger, QUOTA_WATCHES), 100);
 }
 
+/* Q5 */
+static void what_was_there_before_is_not_refused(void **state)
+{
+	scoped_talloc TALLOC_CTX *ctx = talloc_new(NULL);
+	struct ledger *ledger = ledger_with(ctx, false, 2);
+	struct ledgers *ledgers;
+
+	(void)state;
+	assert_int_equal(ledgers_new(ctx, &ledgers), 0);
+	assert_int_equal(ledgers_add(ledgers, ledger), 0);
+	ledgers_set_lenient(ledgers, true);
+	assert_int_equal(quota_charge(ctx, ledger, QUOTA_WATCHES, 3), 0);
+	ledgers_set_lenient(ledgers, false);
+	assert_int_equal(ledger_used(ledger, QUOTA_WATCHES), 3);
+	assert_int_equal(quota_charge(ctx, ledger, QUOTA_WATCHES, 1), ENOSPC);
+}
+
 static void a_limit_of_zero_is_no_limit(void **state)
 {
 	scoped_talloc TALLOC_CTX *ctx = talloc_new(NULL);
@@ -185,6 +202,7 @@ int main(void)
 		cmocka_unit_test(freeing_what_was_paid_for_refunds),
 		cmocka_unit_test(the_privileged_are_counted_but_never_refused),
 		cmocka_unit_test(a_limit_of_zero_is_no_limit),
+		cmocka_unit_test(what_was_there_before_is_not_refused),
 		cmocka_unit_test(crossing_a_limit_is_told_once_each_way),
 		cmocka_unit_test(a_freed_ledger_is_not_found_any_more),
 		cmocka_unit_test(a_ledger_may_outlive_the_table),

@@ -35,6 +35,7 @@ struct ledger {
 struct ledgers {
 	struct ledger **leaf[(UINT16_MAX + 1) / LEAF_SIZE];
 	uint64_t max[QUOTA_COUNT];
+	bool lenient;
 };
 
 /* What quota_charge() leaves behind on the object that is paid for. */
@@ -167,7 +168,8 @@ bool ledger_fits(const struct ledger *ledger, enum quota_item item,
 bool ledger_admits(const struct ledger *ledger, enum quota_item item,
 		   uint64_t more)
 {
-	return ledger_fits(ledger, item, ledger->used[item] + more);
+	return (ledger->all && ledger->all->lenient) ||
+	       ledger_fits(ledger, item, ledger->used[item] + more);
 }
 
 static bool crossed(uint32_t limit, uint64_t was, uint64_t is)
@@ -292,6 +294,11 @@ int ledgers_add(struct ledgers *ledgers, struct ledger *ledger)
 	(*leaf)[ledger->domid & (LEAF_SIZE - 1)] = ledger;
 	ledger->all = ledgers;
 	return 0;
+}
+
+void ledgers_set_lenient(struct ledgers *ledgers, bool lenient)
+{
+	ledgers->lenient = lenient;
 }
 
 uint64_t ledgers_max(const struct ledgers *ledgers, enum quota_item item)

@@ -20,6 +20,8 @@
  * Q2  The ledger of a privileged domain counts but never refuses.
  * Q3  A limit of N admits exactly N.
  * Q4  A refund never takes a figure below zero: that is a broken invariant.
+ * Q5  What a domain already had when a predecessor's state is taken over is
+ *     charged and not refused, even if that is more than the limit.
  */
 #ifndef BASE_QUOTA_H
 #define BASE_QUOTA_H
@@ -124,6 +126,8 @@ int ledgers_new(TALLOC_CTX *ctx, struct ledgers **out);
 struct ledger *ledgers_find(const struct ledgers *ledgers, uint16_t domid);
 /* Enters a ledger; it leaves by itself when it is freed. -ENOMEM. */
 int ledgers_add(struct ledgers *ledgers, struct ledger *ledger);
+/* Q5: on, ledger_admits() says yes to all, and quota_charge() does not refuse. */
+void ledgers_set_lenient(struct ledgers *ledgers, bool lenient);
 /* The largest figure that any unprivileged ledger has shown, also one that is
  * gone. Resetting goes down to what is in use now. */
 uint64_t ledgers_max(const struct ledgers *ledgers, enum quota_item item);

@@ -158,6 +158,14 @@ int store_new(TALLOC_CTX *ctx, struct ledgers *ledgers, uint16_t priv,
 	return 0;
 }
 
+void store_charge_ledger(struct store *store, uint16_t domid)
+{
+	struct owner *owner = owners_find(store->owners, domid);
+
+	if (owner)
+		owner_ledger(owner);
+}
+
 struct node *store_root(const struct store *store)
 {
 	return store->root;

@@ -44,6 +44,10 @@ uint64_t store_next_generation(struct store *store);
  */
 int store_install(struct store *store, struct node *root, uint64_t generation);
 
+/* The domain has got a ledger: it is charged with what its nodes, if there are
+ * any, cost already. */
+void store_charge_ledger(struct store *store, uint16_t domid);
+
 /*
  * Consumers of changesets, called in the order in which they were added, after
  * publication. They cannot refuse.
