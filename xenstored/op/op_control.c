@@ -71,6 +71,8 @@ static int control_check(struct request *req, const char **arg, size_t n)
 		world->checker = NULL;
 		return world->check_err ? world->check_err : reply_ok(req);
 	}
+	if (world->checker == req->session)
+		return OP_HOLD;	/* it was woken for something else */
 	if (world->checker)
 		return EBUSY;
 	err = store_check_new(world->store, world->store, check_say, world,

@@ -176,6 +176,9 @@ int op_set_perms(struct request *req)
 
 	if (n < 2)
 		return EINVAL;
+	err = view_admits_perms(&req->view, n - 1);
+	if (err)
+		return err;
 	text = talloc_array(req->ctx, const char *, n);
 	list = talloc_array(req->ctx, struct perm, n - 1);
 	if (!text || !list)
@@ -186,7 +189,7 @@ int op_set_perms(struct request *req)
 		if (err)
 			return err;
 	}
-	err = view_judge_perms(&req->view, list, n - 1);
+	err = view_judge_perms(&req->view, list);
 	if (!err)
 		err = args_parse_path(req, text[0], true);
 	if (!err)

@@ -186,14 +186,18 @@ static int born_well(const struct view *view, const struct perm *perm)
 			   store_generation(view->store));
 }
 
-int view_judge_perms(const struct view *view, const struct perm *list,
-		     size_t n)
+int view_admits_perms(const struct view *view, size_t n)
 {
-	if (view->ledger && !view->who->privileged) {
-		if (!ledger_fits(view->ledger, QUOTA_NODE_PERMS, n))
-			return ENOSPC;
-		ledger_saw(view->ledger, QUOTA_NODE_PERMS, n);
-	}
+	if (!view->ledger || view->who->privileged)
+		return 0;
+	if (!ledger_fits(view->ledger, QUOTA_NODE_PERMS, n))
+		return ENOSPC;
+	ledger_saw(view->ledger, QUOTA_NODE_PERMS, n);
+	return 0;
+}
+
+int view_judge_perms(const struct view *view, const struct perm *list)
+{
 	return born_well(view, &list[0]);
 }
 
@@ -241,7 +245,9 @@ int view_set_perms(const struct view *view, const char *path,
 	struct node *node;
 	int err;
 
-	err = view_judge_perms(view, list, n);
+	err = view_admits_perms(view, n);
+	if (!err)
+		err = view_judge_perms(view, list);
 	if (err)
 		return err;
 	/* before the node is looked up: who is asked about may turn out to be

@@ -50,12 +50,13 @@ int view_mkdir(const struct view *view, const char *path);
  */
 int view_rm(const struct view *view, const char *path);
 /*
- * Judges a permission list before the path is looked at, which is the order
- * that clients see: ENOSPC, too many entries for the caller; ENOENT, the owner
- * does not live. view_set_perms() does it, too.
+ * What is said of a permission list before anything else is looked at, which is
+ * an order that clients see. view_set_perms() asks both, too.
+ * ENOSPC: so many entries are too many for the caller.
  */
-int view_judge_perms(const struct view *view, const struct perm *list,
-		     size_t n);
+int view_admits_perms(const struct view *view, size_t n);
+/* ENOENT: the owner does not live. */
+int view_judge_perms(const struct view *view, const struct perm *list);
 /*
  * Needs WRITE and OWNER. Entries of domains that do not live become stale;
  * ENOENT if that is the owner. EPERM: an unprivileged caller names another
