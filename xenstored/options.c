@@ -381,6 +381,7 @@ void options_parse(TALLOC_CTX *ctx, int argc, char **argv,
 {
 	struct server_options *server = &out->server;
 	const char *rundir = getenv("XENSTORED_RUNDIR");
+	const char *path = getenv("XENSTORED_PATH");
 	const char *letters = short_options(ctx);
 	uint32_t *path_max = &server->domains.limits.hard[QUOTA_PATH_MAX];
 	int letter;
@@ -404,8 +405,9 @@ void options_parse(TALLOC_CTX *ctx, int argc, char **argv,
 
 	if (!*path_max || *path_max > XENSTORE_REL_PATH_MAX)
 		*path_max = XENSTORE_REL_PATH_MAX;
-	server->socket = getenv("XENSTORED_PATH");
-	if (!server->socket || !*server->socket)
+	if (path && *path)
+		server->socket = absolute(ctx, path);
+	else
 		server->socket = talloc_asprintf(ctx, "%s/socket",
 						 server->rundir);
 	if (!server->vmm_socket)

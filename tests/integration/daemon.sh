@@ -183,6 +183,10 @@ xenstore-exists /; ok $? "... and the first goes on"
 kill "$bg"
 wait_for [ ! -d "/proc/$bg" ]; ok $? "SIGTERM ends it"
 [ ! -e "$tmp/bg/socket" ]; ok $? "... and removes the socket"
+(cd "$tmp/bg" && XENSTORED_PATH=here xenstored --xenport none -F pid) &&
+	XENSTORED_PATH=$tmp/bg/here xenstore-exists /
+ok $? "a relative XENSTORED_PATH is that of where it was started"
+kill "$(cat "$tmp/bg/pid")"
 
 # ---- signals, trace, service manager ----------------------------------------
 
