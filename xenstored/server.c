@@ -188,6 +188,8 @@ static bool server_tick(void *arg)
 
 	txns_trim(server->store);
 	more = store_reap(server->store, TICK_REAP);
+	if (store_reap_waits(server->store))
+		server_arm_housekeeping(server);
 	more |= op_work(&server->world);
 	if (live_update_work(&server->world))
 		loop_timer_set(server->live, LIVE_MS);

@@ -99,6 +99,26 @@ if command -v sqlite3 >/dev/null; then
 else
 	skip "no sqlite3" "sqlite3 sees that the worker that followed uses it"
 fi
+# Writes until a checkpoint is due, while somebody else has the database locked.
+PYTHONPATH=tests/integration timeout 30 /usr/bin/python3 -B - "$dir/run" <<-'PY'
+	import sqlite3, sys, time
+	from xswire import Client
+	db = sqlite3.connect(sys.argv[1] + "/state.db", isolation_level=None)
+	db.execute("BEGIN IMMEDIATE")
+	client = Client(sys.argv[1] + "/socket")
+	for i in range(5000):
+	    client.write(b"/t/many", b"%2000d" % i)
+	time.sleep(2.5)
+	client.rm(b"/t/many")
+PY
+[ "$(grep -c 'cannot write the checkpoint' "$dir/log")" = 1 ]
+ok $? "a database that somebody else has locked is told once, and it serves"
+for i in {1..50}; do
+	grep -q 'checkpoints can be written again' "$dir/log" && break
+	sleep 0.1
+done
+[ "$i" != 50 ]
+ok $? "... and when it is free again"
 stop
 
 for damage in boot version cut garbage; do
@@ -168,6 +188,9 @@ if mount -t tmpfs -o size=8m none "$dir/run" 2>/dev/null; then
 	grep -q 'cannot write the journal' "$dir/log" &&
 		grep -q BROKEN <<<"$($control journal)"
 	ok $? "the log and CONTROL journal tell it"
+	sleep 2.2	# it tries again each second
+	[ -z "$(grep -o 'cannot [a-z ]*' "$dir/log" | sort | uniq -d)" ]
+	ok $? "... once"
 	rm "$dir/run/filler"
 	for i in {1..50}; do
 		grep -q '^written' <<<"$($control journal)" && break

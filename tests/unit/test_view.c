@@ -351,6 +351,22 @@ static void removing_many_nodes_does_not_touch_them_at_once(void **state)
 	assert_int_equal(ledger_used(w->ledger[0], QUOTA_NODES), used - 100);
 }
 
+static void without_memory_refunds_wait_and_do_not_spin(void **state)
+{
+	struct world *w = *state;
+
+	assert_int_equal(put(w, 0, "/a/b", "v"), 0);
+	assert_int_equal(rm(w, 0, "/a"), 0);
+	assert_false(store_reap_waits(w->store));
+	harness_talloc_limit(w->store, 1);
+	assert_false(store_reap(w->store, 100));
+	assert_true(store_reap_waits(w->store));
+	harness_talloc_limit(w->store, 0);
+	store_reap(w->store, 100);
+	assert_false(store_reap_waits(w->store));
+	assert_int_equal(ledger_used(w->ledger[0], QUOTA_NODES), 2);
+}
+
 static void count_sayings(void *arg, const char *text)
 {
 	(void)text;
@@ -619,6 +635,7 @@ static const struct CMUnitTest tests[] = {
 	VIEW_TEST(orphans_may_be_kept_by_the_privileged_domain),
 	VIEW_TEST(the_root_outlives_its_owner),
 	VIEW_TEST(removing_many_nodes_does_not_touch_them_at_once),
+	VIEW_TEST(without_memory_refunds_wait_and_do_not_spin),
 	VIEW_TEST(check_is_content_and_if_not_repairs),
 	VIEW_TEST(a_write_costs_the_same_among_many_nodes),
 	VIEW_TEST(the_deepest_path_is_made_and_removed),

@@ -45,6 +45,7 @@ struct recorder {
 	uint64_t suspect, suspect_pos;	/* what was executed at the death */
 	uint32_t suspect_tries;
 	enum health health;
+	bool behind;			/* the last checkpoint failed */
 	uint64_t retry_at, people_at, idle_at;
 	size_t worked;			/* bytes of the file at the last work */
 	size_t idled;			/* ... when idle_at was set */
@@ -643,7 +644,9 @@ static void checkpoint_failed(struct recorder *r, int err, uint64_t now)
 {
 	r->failures++;
 	r->retry_at = now + RETRY_MS;
-	log_error("cannot write the checkpoint: %s", strerror(-err));
+	if (!r->behind)
+		log_error("cannot write the checkpoint: %s", strerror(-err));
+	r->behind = true;
 	/* A file or a database that is damaged does not get better. */
 	if (err != -EUCLEAN && err != -EPROTO)
 		return;
@@ -691,6 +694,9 @@ static bool work_on_checkpoint(struct recorder *r, uint64_t now)
 	}
 	fault_at(checkpoint_done);
 	r->retry_at = 0;
+	if (r->behind)
+		log_info("checkpoints can be written again");
+	r->behind = false;
 	r->checkpoints++;
 	journal_drop_oldest(r->journal);
 	return true;

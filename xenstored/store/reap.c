@@ -22,6 +22,7 @@ struct reaper {
 	struct owners *owners;
 	struct list jobs;
 	uint64_t last, settled;
+	bool starved;
 };
 
 static int reaper_free(struct reaper *reaper)
@@ -87,6 +88,11 @@ bool reaper_pending(const struct reaper *reaper)
 	return !list_empty(&reaper->jobs);
 }
 
+bool reaper_starved(const struct reaper *reaper)
+{
+	return reaper->starved;
+}
+
 uint64_t reaper_last(const struct reaper *reaper)
 {
 	return reaper->last;
@@ -129,6 +135,13 @@ void reap_node(struct owners *owners, const struct node *root,
 	settle(owners, root, node, path, len, UINT64_MAX);
 }
 
+static bool job_starves(struct reaper *reaper, unsigned int *budget)
+{
+	reaper->starved = true;
+	*budget = 0;	/* later, then */
+	return false;
+}
+
 /* Spends budget on one job. True: the job is done, and freed. */
 static bool job_step(struct reaper *reaper, struct reap_job *job,
 		     const struct node *root, unsigned int *budget)
@@ -139,10 +152,8 @@ static bool job_step(struct reaper *reaper, struct reap_job *job,
 
 	if (!job->walk) {
 		err = tree_walk_new(job, job->top, job->path, &job->walk);
-		if (err) {
-			*budget = 0;	/* later, then */
-			return false;
-		}
+		if (err)
+			return job_starves(reaper, budget);
 	}
 	for (; *budget; (*budget)--) {
 		err = tree_walk_next(job->walk, &node, &path);
@@ -150,10 +161,8 @@ static bool job_step(struct reaper *reaper, struct reap_job *job,
 			talloc_free(job);
 			return true;
 		}
-		if (err) {
-			*budget = 1;
-			continue;
-		}
+		if (err)
+			return job_starves(reaper, budget);
 		settle(reaper->owners, root, node, path, strlen(path),
 		       job->number);
 		reaper->settled++;
@@ -167,6 +176,7 @@ bool reaper_step(struct reaper *reaper, const struct node *root,
 	struct reap_job *job, *tmp;
 	unsigned int left = budget;
 
+	reaper->starved = false;
 	if (first) {
 		list_for_each_safe(job, tmp, &reaper->jobs, link)
 		{
@@ -180,5 +190,6 @@ bool reaper_step(struct reaper *reaper, const struct node *root,
 		job = list_first(&reaper->jobs, struct reap_job, link);
 		job_step(reaper, job, root, &left);
 	}
-	return nodes_reap(reaper->nodes, budget) || reaper_pending(reaper);
+	return nodes_reap(reaper->nodes, budget) ||
+	       (reaper_pending(reaper) && !reaper->starved);
 }

@@ -25,11 +25,13 @@ void reaper_add(struct reaper *reaper, struct reap_job *job, struct node *top);
 
 /*
  * Settles up to `budget` removed nodes, those of `first` (may be NULL) before
- * those of others, and frees as many. `root`: the live tree. True: more is
- * left.
+ * those of others, and frees as many. `root`: the live tree. True: more can be
+ * done at once.
  */
 bool reaper_step(struct reaper *reaper, const struct node *root,
 		 const struct owner *first, unsigned int budget);
+/* Did the last step end for want of memory? */
+bool reaper_starved(const struct reaper *reaper);
 /* Is there anything to refund? */
 bool reaper_pending(const struct reaper *reaper);
 /* Number of the last removal so far. */

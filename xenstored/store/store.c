@@ -219,3 +219,8 @@ bool store_reap(struct store *store, unsigned int budget)
 {
 	return reaper_step(store->reaper, store->root, NULL, budget);
 }
+
+bool store_reap_waits(const struct store *store)
+{
+	return reaper_starved(store->reaper);
+}

@@ -72,8 +72,10 @@ void store_set_lives(struct store *store, store_lives_fn *fn, void *arg);
 int store_purge_domain(struct store *store, uint16_t domid, bool keep_orphans);
 
 /* Housekeeping between ticks: gives removed nodes back, at most `budget` of
- * them, and refunds their owners. True: more is left. */
+ * them, and refunds their owners. True: more can be done at once. */
 bool store_reap(struct store *store, unsigned int budget);
+/* Is something left that there was no memory for? To be tried again later. */
+bool store_reap_waits(const struct store *store);
 
 /* CONTROL check: compares ledgers, owned roots and child lists with the tree,
  * repairs, and calls `say` for each thing found. In slices: EAGAIN while
