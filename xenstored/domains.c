@@ -185,6 +185,8 @@ static int domain_unlink(struct domain *domain)
 	TALLOC_FREE(domain->session);
 	list_del(&domain->in_all);
 	*domain_slot(domains, domain->domid) = NULL;
+	if (domains->sessions->store)
+		store_forget_ledger(domains->sessions->store, domain->domid);
 	domains->over -= domain->over;
 	if (domains->tap)
 		domains->tap->gone(domains->tap_arg, domain->domid);

@@ -553,22 +553,45 @@ static void removal_is_never_refused_for_quota(void **state)
 	assert_int_equal(rm(w, 5, "/d/x"), 0);
 }
 
+static void another_ledger(struct world *w, uint16_t domid)
+{
+	struct limits limits;
+
+	limits_init(&limits);
+	assert_int_equal(ledger_new(w->ledgers, domid, false, &limits,
+				    &w->ledger[domid]), 0);
+	assert_int_equal(ledgers_add(w->ledgers, w->ledger[domid]), 0);
+}
+
 /* B2 */
 static void a_ledger_that_turns_up_later_is_charged(void **state)
 {
 	struct world *w = *state;
-	struct limits limits;
 
-	limits_init(&limits);
 	TALLOC_FREE(w->ledger[7]);
 	put(w, 0, "/a/b", "v");
 	chmod(w, 0, "/a", "n7");
 	put(w, 0, "/a/c", "v");
-	assert_int_equal(ledger_new(w->ledgers, 7, false, &limits,
-				    &w->ledger[7]), 0);
-	assert_int_equal(ledgers_add(w->ledgers, w->ledger[7]), 0);
+	another_ledger(w, 7);
 	put(w, 7, "/a/d", "v");
 	assert_int_equal(ledger_used(w->ledger[7], QUOTA_NODES), 3);
+	rm(w, 0, "/a");
+}
+
+/* B2: also where the former one was, and before anything is made or removed */
+static void a_ledger_in_the_place_of_another_is_charged(void **state)
+{
+	struct world *w = *state;
+
+	put(w, 0, "/a/b", "v");
+	chmod(w, 0, "/a", "n7");
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(ledger_used(w->ledger[7], QUOTA_NODES), 1);
+		TALLOC_FREE(w->ledger[7]);
+		store_forget_ledger(w->store, 7);
+		another_ledger(w, 7);
+		store_charge_ledger(w->store, 7);
+	}
 	rm(w, 0, "/a");
 }
 
@@ -643,6 +666,7 @@ static const struct CMUnitTest tests[] = {
 	VIEW_TEST(a_creation_that_is_refused_leaves_nothing),
 	VIEW_TEST(removal_is_never_refused_for_quota),
 	VIEW_TEST(a_ledger_that_turns_up_later_is_charged),
+	VIEW_TEST(a_ledger_in_the_place_of_another_is_charged),
 	VIEW_TEST(a_whole_tree_is_put_in_place_of_the_old_one),
 	VIEW_TEST(a_permission_list_counts_for_the_size_of_a_node),
 };

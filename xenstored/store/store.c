@@ -166,6 +166,14 @@ void store_charge_ledger(struct store *store, uint16_t domid)
 		owner_ledger(owner);
 }
 
+void store_forget_ledger(struct store *store, uint16_t domid)
+{
+	struct owner *owner = owners_find(store->owners, domid);
+
+	if (owner)
+		owner->payer = NULL;
+}
+
 struct node *store_root(const struct store *store)
 {
 	return store->root;

@@ -47,6 +47,9 @@ int store_install(struct store *store, struct node *root, uint64_t generation);
 /* The domain has got a ledger: it is charged with what its nodes, if there are
  * any, cost already. */
 void store_charge_ledger(struct store *store, uint16_t domid);
+/* The domain's ledger goes, whatever the domain has: the next one begins anew,
+ * also if it comes to lie in the same place. */
+void store_forget_ledger(struct store *store, uint16_t domid);
 
 /*
  * Consumers of changesets, called in the order in which they were added, after
