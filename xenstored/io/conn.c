@@ -207,6 +207,13 @@ void flight_unref(struct flight *flight)
 
 /* ---- the queue ----------------------------------------------------------- */
 
+/* What keeping a message of so many bytes costs. Small ones are mostly what is
+ * kept about them. */
+static size_t out_cost(size_t size)
+{
+	return sizeof(struct out) - sizeof(struct xsd_sockmsg) + size;
+}
+
 static struct out *out_new(struct conn *conn, const struct xsd_sockmsg *hdr)
 {
 	size_t size = sizeof(*hdr) + hdr->len;
@@ -226,7 +233,7 @@ static struct out *out_new(struct conn *conn, const struct xsd_sockmsg *hdr)
 	conn->queued++;
 	conn->queued_bytes += size;
 	if (conn->ledger)
-		ledger_charge(conn->ledger, QUOTA_MEMORY, size);
+		ledger_charge(conn->ledger, QUOTA_MEMORY, out_cost(size));
 	return out;
 }
 
@@ -248,7 +255,8 @@ static void out_free(struct out *out)
 	conn->queued--;
 	conn->queued_bytes -= out->size;
 	if (conn->ledger)
-		ledger_refund(conn->ledger, QUOTA_MEMORY, out->size);
+		ledger_refund(conn->ledger, QUOTA_MEMORY,
+			      out_cost(out->size));
 	flight_unref(out->flight);
 	free(out);
 }
@@ -629,7 +637,7 @@ static bool event_admitted(struct conn *conn, size_t len)
 	}
 	return !conn->ledger || conn->who->privileged ||
 	       ledger_admits(conn->ledger, QUOTA_MEMORY,
-			     sizeof(struct xsd_sockmsg) + len);
+			     out_cost(sizeof(struct xsd_sockmsg) + len));
 }
 
 void conn_event(struct conn *conn, const char *path, const char *token,

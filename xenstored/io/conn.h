@@ -7,8 +7,8 @@
  * tick, after the journal has committed.
  *
  * O1  Messages leave whole and in the order in which they were queued.
- * O2  Every queued message is charged to the connection's ledger (16 + payload
- *     bytes of memory) until its last byte is sent; a request counts as
+ * O2  Every queued message is charged to the connection's ledger, with what it
+ *     takes to keep it, until its last byte is sent; a request counts as
  *     outstanding until its reply and the events that it caused, at whatever
  *     connection, are sent or dropped. Requests of the privileged do not count.
  * O3  An event equal in path and token to one that is queued and not yet begun
