@@ -126,10 +126,18 @@ int session_list_begin(struct session *session, const char *path,
 {
 	struct sessions *sessions = session->sessions;
 	char *copy = talloc_strdup(session, path);
+	int err = 0;
 
 	if (!copy)
 		return -ENOMEM;
 	session_list_end(session);
+	if (session->ledger)
+		err = quota_charge(copy, session->ledger, QUOTA_MEMORY,
+				   strlen(path) + node_kids_bytes(node));
+	if (err) {
+		talloc_free(copy);
+		return err;
+	}
 	session->listing = (struct listing){
 		.path = copy,
 		.node = node_ref(node),

@@ -143,7 +143,8 @@ void session_txns_each(const struct session *session,
 /* Where the next id is looked for; ids wrap at 2^32. */
 void session_set_last_txn(struct session *session, uint32_t id);
 
-/* Pins a listing, with a reference to the node. -ENOMEM. */
+/* Pins a listing, with a reference to the node, at the expense of the session.
+ * ENOSPC: it has no quota left for that. -ENOMEM. Either way none is pinned. */
 int session_list_begin(struct session *session, const char *path,
 		       struct node *node, struct txn *txn);
 /* The node that was pinned for this path; NULL: none, or it is too old. */
