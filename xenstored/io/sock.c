@@ -131,6 +131,15 @@ static int sock_fd(const struct transport *transport)
 	return ((const struct sock *)transport)->fd;
 }
 
+pid_t sock_peer_pid(const struct transport *transport)
+{
+	struct ucred cred;
+	socklen_t len = sizeof(cred);
+
+	return getsockopt(sock_fd(transport), SOL_SOCKET, SO_PEERCRED, &cred,
+			  &len) ? 0 : cred.pid;
+}
+
 static const struct transport_ops sock_ops = {
 	.kind = "socket",
 	.read = sock_read,

@@ -8,6 +8,7 @@
 #ifndef IO_SOCK_H
 #define IO_SOCK_H
 
+#include <sys/types.h>
 #include <talloc.h>
 
 #include "io/loop.h"
@@ -29,5 +30,9 @@ int sock_listener_fd(const struct sock_listener *listener);
 /* A transport over a connected socket, which it owns from then on. */
 int sock_new(TALLOC_CTX *ctx, struct loop *loop, int fd,
 	     struct transport **out);
+
+/* The process that connected, as the kernel remembers it; 0: not known. Of a
+ * transport of sock_new() or of a listener. */
+pid_t sock_peer_pid(const struct transport *transport);
 
 #endif

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "io/sock.h"
 #include "op/args.h"
 #include "op/op.h"
 #include "persist/recorder.h"
@@ -360,11 +361,15 @@ static void connection_line(struct text *text, const struct session *session)
 		watches++;
 	text_add(text,
 		 "%5" PRIu64 " %-6s d%-5u req %" PRIu64 " ev %" PRIu64
-		 " dropped %" PRIu64 " queued %zu watches %zu txns %zu%s%s\n",
+		 " dropped %" PRIu64 " queued %zu watches %zu txns %zu",
 		 session->sequence, session->ring ? "ring" : "socket",
 		 session->who.domid, stats->requests, stats->events,
 		 stats->events_dropped, conn_queued(session->conn), watches,
-		 session->ntxns, throttled ? " throttled: " : "",
+		 session->ntxns);
+	if (!session->ring)
+		text_add(text, " pid %d",
+			 sock_peer_pid(conn_transport(session->conn)));
+	text_add(text, "%s%s\n", throttled ? " throttled: " : "",
 		 throttled ? throttled : "");
 }
 
