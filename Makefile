@@ -133,8 +133,8 @@ install-lib: $(lib_TARGETS)
 # ---- the tools --------------------------------------------------------------
 
 tools_MODES := chmod exists list ls read rm watch write
-tools_SRC := xenstore cmd_node cmd_list cmd_perms cmd_watch walk streams \
-	text
+tools_SRC := xenstore cmd_node cmd_list cmd_perms cmd_watch cmd_devices \
+	cmd_top cmd_dump walk streams text
 tools_NAMES := xenstore $(tools_MODES:%=xenstore-%)
 tools_TARGETS := $(tools_NAMES:%=$(BUILD)/%) $(BUILD)/xenstore-control
 all_TARGETS += $(tools_TARGETS)

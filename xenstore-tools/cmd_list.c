@@ -99,8 +99,7 @@ static void print_dots(struct job *j, long col, int width)
 
 static void print_perms(struct job *j, const char *path, const char *name)
 {
-	static const char letters[] = "nrwb";
-	unsigned int num, i;
+	unsigned int num;
 	struct xs_permissions *p = xs_get_permissions(j->xs, j->tx, path, &num);
 
 	if (!p) {
@@ -114,9 +113,7 @@ static void print_perms(struct job *j, const char *path, const char *name)
 		return;
 	}
 	fputs("  (", j->out);
-	for (i = 0; i < num; i++)
-		fprintf(j->out, "%s%c%u", i ? "," : "",
-			letters[p[i].perms & 3], p[i].id);
+	text_perms(j->out, p, num);
 	putc(')', j->out);
 	free(p);
 }

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <xenstore_lib.h>
 
 static bool printable(unsigned char c)
 {
@@ -63,6 +64,18 @@ void text_name(FILE *out, const char *name, size_t len)
 		else
 			fwrite_unlocked(buf, 1, text_byte(buf, name[i]), out);
 	}
+}
+
+void text_perms(FILE *out, const struct xs_permissions *perms,
+		unsigned int num)
+{
+	/* Indexed by XS_PERM_READ | XS_PERM_WRITE. */
+	static const char letters[] = "nrwb";
+	unsigned int i;
+
+	for (i = 0; i < num; i++)
+		fprintf(out, "%s%c%u", i ? "," : "",
+			letters[perms[i].perms & 3], perms[i].id);
 }
 
 void text_lines(FILE *out, const char *text)

@@ -18,6 +18,8 @@
 #include <stddef.h>
 #include <stdio.h>
 
+struct xs_permissions;
+
 /* Longest form of one byte: \xff or \001. */
 #define TEXT_BYTE_MAX 4
 
@@ -29,6 +31,10 @@ void text_value(FILE *out, const char *val, size_t len);
 
 /* Prints len bytes of a name; a backslash stands for itself. */
 void text_name(FILE *out, const char *name, size_t len);
+
+/* Prints a list of permissions as "n0,r5". */
+void text_perms(FILE *out, const struct xs_permissions *perms,
+		unsigned int num);
 
 /* Prints text of the daemon: as a name, but lines and tabs stay. */
 void text_lines(FILE *out, const char *text);

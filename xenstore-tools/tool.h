@@ -24,8 +24,10 @@ struct job {
 
 	/* options */
 	bool flat, prefix, tidy, upto, recurse, raw;
-	int number;		/* watch: events to wait for; -1: no end */
-	int depth;		/* watch: levels below the path; -1: all */
+	int number;		/* watch: events to wait for; -1: no end;
+				   top: how often */
+	int depth;		/* watch: levels below the path; -1: all;
+				   top: seconds; -1: the default */
 };
 
 int cmd_read(struct job *j);
@@ -36,5 +38,9 @@ int cmd_list(struct job *j);
 int cmd_ls(struct job *j);
 int cmd_chmod(struct job *j);
 int cmd_watch(struct job *j);
+int cmd_devices(struct job *j);
+int cmd_top(struct job *j);
+int cmd_dump(struct job *j);
+int cmd_load(struct job *j);
 
 #endif

@@ -63,13 +63,14 @@ _xenstore_options()
 		tr -d '[')
 }
 
-_xenstore_perms()
+# _xenstore_domids LETTER...: domids with each of the letters before them
+_xenstore_domids()
 {
 	local domid
 
 	compopt -o nosort 2>/dev/null
 	for domid in $(_xenstore_children /local/domain); do
-		[[ $domid =~ ^[0-9]+$ ]] && _xenstore_offer {n,r,w,b}"$domid"
+		[[ $domid =~ ^[0-9]+$ ]] && _xenstore_offer "${@/%/$domid}"
 	done
 }
 
@@ -92,7 +93,15 @@ _xenstore_operands()
 
 	case $mode in
 	write) ((operands % 2)) || _xenstore_path ;;
-	chmod) if ((operands)); then _xenstore_perms; else _xenstore_path; fi ;;
+	chmod)
+		if ((operands)); then
+			_xenstore_domids n r w b
+		else
+			_xenstore_path
+		fi
+		;;
+	devices) _xenstore_domids '' ;;
+	top | load) ;;
 	watch)
 		if [[ $cur == @* ]]; then
 			_xenstore_offer @introduceDomain @releaseDomain
@@ -107,7 +116,8 @@ _xenstore_operands()
 _xenstore()
 {
 	local cur found mode words program
-	local modes=(chmod exists list ls read rm watch write)
+	local modes=(chmod devices dump exists list load ls read rm top watch
+		write)
 
 	# Not COMP_WORDS: it is cut at @ as well.
 	read -ra words <<<"${COMP_LINE:0:COMP_POINT}"

@@ -16,8 +16,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Who runs in a transaction. */
-enum tx_use { TX_NEVER, TX_ALWAYS, TX_IF_SEVERAL };
+/* Who runs in a transaction; a snapshot is one that is never committed. */
+enum tx_use { TX_NEVER, TX_ALWAYS, TX_IF_SEVERAL, TX_SNAPSHOT };
 
 static const struct mode {
 	const char *name;
@@ -39,6 +39,10 @@ static const struct mode {
 	{ "chmod", "ur", "[-h] [-u] [-r] key <mode [modes...]>", 1, 1,
 	  TX_ALWAYS, cmd_chmod },
 	{ "watch", "nd", "[-h] [-n NR] key", 1, 1, TX_NEVER, cmd_watch },
+	{ "devices", "", "[-h] [domid ...]", 0, 1, TX_SNAPSHOT, cmd_devices },
+	{ "top", "nd", "[-h] [-d seconds] [-n NR]", 0, 1, TX_NEVER, cmd_top },
+	{ "dump", "", "[-h] [path ...]", 0, 1, TX_SNAPSHOT, cmd_dump },
+	{ "load", "", "[-h]", 0, 1, TX_ALWAYS, cmd_load },
 };
 
 static const struct option long_options[] = {
@@ -196,7 +200,8 @@ static int run_in_transaction(struct job *j, const struct mode *m)
 
 		ret = m->run(j);
 
-		ended = xs_transaction_end(j->xs, j->tx, ret != 0);
+		ended = xs_transaction_end(j->xs, j->tx,
+					   ret || m->tx == TX_SNAPSHOT);
 		if (!ended && (ret || errno != EAGAIN))
 			errx(1, "couldn't end transaction");
 		if (fclose(j->out))
@@ -210,7 +215,7 @@ static int run_in_transaction(struct job *j, const struct mode *m)
 
 static int run(struct job *j, const struct mode *m)
 {
-	if (m->tx == TX_ALWAYS ||
+	if (m->tx == TX_ALWAYS || m->tx == TX_SNAPSHOT ||
 	    (m->tx == TX_IF_SEVERAL && j->nargs > m->args_each))
 		return run_in_transaction(j, m);
 	j->tx = XBT_NULL;

@@ -71,8 +71,8 @@ def ordinary(env):
         tap.ok(got == sorted(expected), "%r gives %d words" %
                (line, len(expected)), "got %r" % (got,))
 
-    gives("xenstore ", "chmod", "exists", "list", "ls", "read", "rm", "watch",
-          "write")
+    gives("xenstore ", "chmod", "devices", "dump", "exists", "list", "load",
+          "ls", "read", "rm", "top", "watch", "write")
     gives("xenstore re", "read")
     gives("xenstore nonsense /")
     gives("xenstore-read ", "/")
@@ -103,6 +103,12 @@ def ordinary(env):
     gives("xenstore-watch @in", "introduceDomain")
     gives("xenstore-watch -n ")
     gives("xenstore-watch -n 2 /too", "/tool")
+    gives("xenstore devices ", "0", "7")
+    gives("xenstore devices 0 7", "7")
+    gives("xenstore top ")
+    gives("xenstore top -", "-d", "-h", "-n")
+    gives("xenstore dump /too", "/tool")
+    gives("xenstore load /too")
     gives("xenstore-control ", "check", "live-update", "quota")
     gives("xenstore-control li", "live-update")
     gives("xenstore-control check x")
