@@ -21,6 +21,7 @@ import time
 import tap
 from xswire import HEADER, OP, Client, recv_message
 
+MANY = 10000    # clients
 PATH, PID = sys.argv[1], int(sys.argv[2])
 
 
@@ -114,6 +115,43 @@ def test_idle():
         s.close()
     if woken > 2 or cpu > 0.01:
         return '%d wake-ups, %.3f s in one second' % (woken, cpu)
+
+
+def touched_kb(s):
+    """Memory of the daemon that 20 writes and reads of one client touch."""
+    def pages():
+        total = 0
+        for p in processes():
+            with open('/proc/%d/smaps_rollup' % p) as f:
+                total += sum(int(line.split()[1]) for line in f
+                             if line.startswith('Referenced:'))
+        return total
+
+    for p in processes():
+        with open('/proc/%d/clear_refs' % p, 'w') as f:
+            f.write('1')
+    for n in range(20):
+        for op, payload in ('WRITE', b'/many/1\0%d' % n), ('READ', b'/many/1\0'):
+            s.sendall(request(op, payload, n))
+            if recv_message(s)[0] != OP[op]:
+                raise RuntimeError(op)
+    return pages()
+
+
+def test_work():
+    """A request touches as much memory with 10000 clients as with 10"""
+    all_ = [connect() for _ in range(10)]
+    served(all_[0])
+    few = min(touched_kb(all_[0]) for _ in range(5))
+    all_ += [connect() for _ in range(MANY - len(all_))]
+    if not served(all_[-1], 20):
+        return 'not served'
+    many = min(touched_kb(all_[0]) for _ in range(5))
+    for s in all_:
+        s.close()
+    # Each has 1 KiB of its own: a look at all would be 10 MiB.
+    if many > few + 500:
+        return '%d KiB, then %d KiB' % (few, many)
 
 
 def test_burst():
@@ -343,10 +381,13 @@ def main():
     Client(PATH).write(b'/many/1', b'1')
     only = sys.argv[3:]
     for name, test in list(globals().items()):
-        if name == 'test_memory' and sanitized():
+        if name in ('test_memory', 'test_work') and sanitized():
             tap.skip(test.__doc__, 'sanitizers keep memory')
             continue
         if not name.startswith('test_') or (only and name[5:] not in only):
+            continue
+        if name == 'test_work' and hard < MANY + 200:
+            tap.skip(test.__doc__, 'descriptor limit %d' % hard)
             continue
         if name == 'test_thousands' and hard < 3200:
             tap.skip(test.__doc__, 'descriptor limit %d' % hard)
