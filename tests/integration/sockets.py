@@ -53,8 +53,9 @@ def descriptors():
     return max(len(os.listdir('/proc/%d/fd' % p)) for p in processes())
 
 
-def rss_kb():
-    return sum(status(p, 'VmRSS') for p in processes())
+def private_kb():
+    """Without the mapped journal, of which more or less is touched."""
+    return sum(status(p, 'RssAnon') for p in processes())
 
 
 def cpu_s():
@@ -69,14 +70,14 @@ def wakeups():
     return sum(status(p, 'voluntary_ctxt_switches') for p in processes())
 
 
-def eventually(claim, seconds=5):
+def eventually(claim, seconds=20):
     end = time.monotonic() + seconds
     while not claim() and time.monotonic() < end:
         time.sleep(0.02)
     return claim()
 
 
-def served(s, seconds=1):
+def served(s, seconds=5):
     """A client is answered, and how soon."""
     start = time.monotonic()
     s.sendall(request('GET_DOMAIN_PATH', b'0\0', 77))
@@ -299,7 +300,7 @@ def at_once(*sends):
 def test_turn():
     """Who waits for a turn that began just before is not forgotten"""
     for _ in range(10):
-        loser, other = Client(PATH), connect(5)
+        loser, other = Client(PATH), connect()
         loser.write(b'/turn', b'0')
         tx = int(loser.call('TRANSACTION_START', b'\0')[:-1])
         loser.call('READ', b'/turn\0', tx)
@@ -312,7 +313,7 @@ def test_turn():
             return 'there is no conflict'
         start = time.monotonic()
         recv_message(other)
-        if time.monotonic() - start > 1:
+        if time.monotonic() - start > 5:
             return 'it waited for %.1f s' % (time.monotonic() - start)
 
 
@@ -328,10 +329,10 @@ def test_memory():
                 recv_message(s)
             s.close()
     round_()
-    before = rss_kb()
+    before = private_kb()
     round_()
     round_()
-    grown = rss_kb() - before
+    grown = private_kb() - before
     if grown > 1024:
         return 'grown by %d KiB in 3000 clients' % grown
 
