@@ -116,7 +116,8 @@ static void server_gate(struct server *server)
 				     in_dirty))) {
 		list_del(&session->in_dirty);
 		conn_flush(session->conn);
-		if (!session->who.privileged && conn_queued(session->conn))
+		/* Without guests nobody waits for who does not read. */
+		if (server->sessions.rings && conn_queued(session->conn))
 			server_arm_housekeeping(server);
 	}
 }
@@ -217,9 +218,8 @@ void server_housekeeping(void *arg)
 	again = sessions_expire_listings(&server->sessions);
 	list_for_each(session, &server->sessions.all, in_all)
 	{
-		if (session->who.privileged || !limit)
-			continue;
-		if (conn_expire(session->conn, now > limit ? now - limit : 0))
+		if (limit &&
+		    conn_expire(session->conn, now > limit ? now - limit : 0))
 			again = true;
 	}
 	if (again)

@@ -583,6 +583,43 @@ static void who_floods_others_is_throttled(void **state)
 	close(slow_fd);
 }
 
+/* O2, P5 of README.md: a client that is stopped does not stop the guests */
+static void who_does_not_read_stops_nobody_for_good(void **state)
+{
+	struct echo *echo = *state;
+	struct limits limits = limits_of(5, 0);
+	struct echo_peer *slow, *guest;
+	int slow_fd = client_new(echo, NULL, &slow);
+	int fd = client_new(echo, &limits, &guest);
+	uint64_t now;
+	size_t queued;
+
+	stuff(echo, slow);
+	for (int i = 0; i < 20; i++) {
+		char path[16];
+
+		snprintf(path, sizeof(path), "/%d", i);
+		client_send(fd, XS_WRITE, i, path);
+	}
+	echo_run(echo);
+	assert_string_equal(conn_throttled(guest->conn), "outstanding");
+	queued = conn_queued(slow->conn);
+	now = conn_expire(slow->conn, 1);
+	assert_int_equal(conn_expire(slow->conn, now), now);
+	assert_int_equal(ledger_used(guest->ledger, QUOTA_OUTSTANDING), 5);
+
+	assert_int_equal(conn_expire(slow->conn, UINT64_MAX), 0);
+	assert_int_equal(ledger_used(guest->ledger, QUOTA_OUTSTANDING), 0);
+	assert_int_equal(conn_queued(slow->conn), queued);
+	echo_run(echo);
+	assert_int_equal(echo->served, 10);
+	drain(echo, slow_fd);
+	assert_int_equal(conn_queued(slow->conn), 0);
+	assert_int_equal(conn_stats(slow->conn)->events_dropped, 0);
+	close(fd);
+	close(slow_fd);
+}
+
 /* O4, XSA-326 (1) and (2) */
 static void queued_output_is_paid_for_and_bounded(void **state)
 {
@@ -788,6 +825,7 @@ static const struct CMUnitTest tests[] = {
 	T(an_equal_event_is_queued_once),
 	T(a_slow_reader_blocks_nobody),
 	T(who_floods_others_is_throttled),
+	T(who_does_not_read_stops_nobody_for_good),
 	T(queued_output_is_paid_for_and_bounded),
 	T(small_events_cost_no_more_than_they_are_charged),
 	T(an_old_event_is_dropped),

@@ -844,18 +844,34 @@ static size_t out_place(const struct out *out)
 	return n;
 }
 
+static void out_drop(struct out *out)
+{
+	struct conn *conn = out->conn;
+
+	conn->stats.events_dropped++;
+	if (conn->pool->tap)
+		TAP(conn, dropped, out_place(out));
+	out_free(out);
+}
+
+/* O2: it is his who does not take it. */
+static void out_disown(struct out *out)
+{
+	list_del(&out->in_events);
+	flight_unref(out->flight);
+	out->flight = NULL;
+}
+
 uint64_t conn_expire(struct conn *conn, uint64_t before)
 {
 	struct out *out;
 
-	if (conn->who->privileged)
-		return 0;
 	while ((out = list_first(&conn->events, struct out, in_events)) &&
 	       out->queued_at < before) {
-		conn->stats.events_dropped++;
-		if (conn->pool->tap)
-			TAP(conn, dropped, out_place(out));
-		out_free(out);
+		if (conn->who->privileged)
+			out_disown(out);
+		else
+			out_drop(out);
 	}
 	conn_recheck(conn);
 	return out ? out->queued_at : 0;

@@ -10,7 +10,9 @@
  * O2  Every queued message is charged to the connection's ledger, with what it
  *     takes to keep it, until its last byte is sent; a request counts as
  *     outstanding until its reply and the events that it caused, at whatever
- *     connection, are sent or dropped. Requests of the privileged do not count.
+ *     connection, are sent or dropped, or a privileged peer did not take them
+ *     within the limit of O4: who does not read must not stop everybody else
+ *     for good. Requests of the privileged do not count.
  * O3  An event equal in path and token to one that is queued and not yet begun
  *     to be sent is not queued again, found in O(1); not for special paths.
  * O4  An event to an unprivileged peer that was not begun within the limit
@@ -152,8 +154,9 @@ size_t conn_queued_bytes(const struct conn *conn);
 /* Settles, and sends what the transport takes, in as few calls as possible. */
 void conn_flush(struct conn *conn);
 
-/* Drops events that were queued before `before` (ms) and not begun. Returns
- * the queueing time of the oldest that is left, 0: none. */
+/* Drops events that were queued before `before` (ms) and not begun; those to
+ * the privileged stay, but count for nobody any more (O2). Returns the queueing
+ * time of the oldest that is left to look at, 0: none. */
 uint64_t conn_expire(struct conn *conn, uint64_t before);
 /* Position of the first byte that was not given out as part of a request, and
  * of the first that has not left. */
