@@ -38,6 +38,7 @@ int cmd_list(struct job *j);
 int cmd_ls(struct job *j);
 int cmd_chmod(struct job *j);
 int cmd_watch(struct job *j);
+int cmd_follow(struct job *j);
 int cmd_devices(struct job *j);
 int cmd_top(struct job *j);
 int cmd_dump(struct job *j);

@@ -102,7 +102,7 @@ _xenstore_operands()
 		;;
 	devices) _xenstore_domids '' ;;
 	top | load) ;;
-	watch)
+	watch | follow)
 		if [[ $cur == @* ]]; then
 			_xenstore_offer @introduceDomain @releaseDomain
 		else
@@ -116,7 +116,7 @@ _xenstore_operands()
 _xenstore()
 {
 	local cur found mode words program
-	local modes=(chmod devices dump exists list load ls read rm top watch
+	local modes=(chmod devices dump exists follow list load ls read rm top watch
 		write)
 
 	# Not COMP_WORDS: it is cut at @ as well.

@@ -39,6 +39,8 @@ static const struct mode {
 	{ "chmod", "ur", "[-h] [-u] [-r] key <mode [modes...]>", 1, 1,
 	  TX_ALWAYS, cmd_chmod },
 	{ "watch", "nd", "[-h] [-n NR] key", 1, 1, TX_NEVER, cmd_watch },
+	{ "follow", "nd", "[-h] [-n NR] [-d levels] [path ...]", 0, 1,
+	  TX_NEVER, cmd_follow },
 	{ "devices", "", "[-h] [domid ...]", 0, 1, TX_SNAPSHOT, cmd_devices },
 	{ "top", "nd", "[-h] [-d seconds] [-n NR]", 0, 1, TX_NEVER, cmd_top },
 	{ "dump", "", "[-h] [path ...]", 0, 1, TX_SNAPSHOT, cmd_dump },

@@ -71,8 +71,8 @@ def ordinary(env):
         tap.ok(got == sorted(expected), "%r gives %d words" %
                (line, len(expected)), "got %r" % (got,))
 
-    gives("xenstore ", "chmod", "devices", "dump", "exists", "list", "load",
-          "ls", "read", "rm", "top", "watch", "write")
+    gives("xenstore ", "chmod", "devices", "dump", "exists", "follow",
+          "list", "load", "ls", "read", "rm", "top", "watch", "write")
     gives("xenstore re", "read")
     gives("xenstore nonsense /")
     gives("xenstore-read ", "/")

@@ -1,6 +1,6 @@
 #!/usr/bin/python3 -B
 # SPDX-License-Identifier: MIT
-"""The modes of xenstore that Debian's has not: devices, top, dump, load.
+"""The modes of xenstore that Debian's has not: follow, devices, top, dump, load.
 
 Environment: XENSTORED_PATH (the daemon), BUILD, PEER_NAME.
 """
@@ -226,6 +226,33 @@ def top_of_many(path):
                b"xenstore: connections: Bad file descriptor\n")
 
 
+def follow(c):
+    c.write(b"/f/a", b"\x1b[2J")
+    with subprocess.Popen([TOOL, "follow", "-n", "5", "/f",
+                           "@introduceDomain"], env={
+            **ENV, "XENSTORED_PATH": os.environ["XENSTORED_PATH"]},
+            stdout=subprocess.PIPE) as p:
+        rows = [p.stdout.readline(), p.stdout.readline()]
+        c.write(b"/f/a", b"\x1b[3J")
+        rows.append(p.stdout.readline())
+        c.rm(b"/f/a")
+        rows.append(p.stdout.readline())
+        c.rm(b"/f")
+        rows.append(p.stdout.readline())
+        status = p.wait(10)
+    tap.ok(all(re.match(rb"\d\d:\d\d:\d\d\.\d\d\d ", r) for r in rows),
+           PEER + ": follow: tells the time", rows)
+    got = [r[13:] for r in rows]
+    tap.ok(got == [b'/f = ""\n', b"@introduceDomain\n",
+                   b'/f/a = "\\x1b[3J"\n', b"/f/a: not there\n",
+                   b"/f: not there\n"] and status == 0,
+           PEER + ": follow: tells the value", (status, got))
+    status, out, err = run("follow", "-d0", "-n1")
+    tap.ok(PEER[:4] != "ours" or status == 0 and out[13:] == b'/ = ""\n' and
+           not err, PEER + ": follow: the root, if nothing is named",
+           (status, out, err))
+
+
 def conflicts(path):
     with Scripted(path, {b"/a": b"1"},
                   [("TRANSACTION_END", None, ["EAGAIN"])]) as daemon:
@@ -242,7 +269,8 @@ def conflicts(path):
 
 
 def usage():
-    for mode, text in [("devices", "[domid ...]"),
+    for mode, text in [("follow", "[-n NR] [-d levels] [path ...]"),
+                       ("devices", "[domid ...]"),
                        ("top", "[-d seconds] [-n NR]"),
                        ("dump", "[path ...]"), ("load", "")]:
         line = ("xenstore: Usage: %s %s [-h] %s" % (TOOL, mode, text)).strip()
@@ -259,6 +287,7 @@ def main():
     devices(c)
     dump_and_load(c)
     top(c)
+    follow(c)
     c.close()
     with tempfile.TemporaryDirectory(prefix="xenstore-tools.") as tmp:
         top_of_many(tmp + "/socket")
