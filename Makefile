@@ -308,6 +308,7 @@ unit_TESTS += frame
 unit_TESTS += sock
 unit_TESTS += conn
 unit_TESTS += args
+unit_TESTS += session
 unit_TESTS += ring
 unit_TESTS += vmm
 

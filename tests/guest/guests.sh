@@ -50,6 +50,9 @@ tap timeout 100 "$BUILD/tests/guest/guest" many "${GUESTS:-200}"
 ldd "$BUILD/xenstored" | grep -q asan && export SANITIZED=1
 tap timeout 100 "$BUILD/tests/guest/guest" attack $pid
 
+grep -q 'Domain 36 exceeds soft memory quota' "$dir/log"
+ok $? "XSA-354: the operator is told of a guest that fills its memory"
+
 out=$("$BUILD/tests/guest/example" "$dir/vmm" 9 2>&1)
 [ "$out" = "domain 9 attached
 request 10: reply /local/domain/9

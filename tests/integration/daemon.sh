@@ -264,4 +264,10 @@ is "$((b - a))" 0 "an idle daemon does not wake up"
 [ -n "$worker" ]; ok $? "it serves in a process of its own"
 stop
 
+if command -v nm >/dev/null; then
+	is "$(nm -D --undefined-only "$BUILD/xenstored" | grep -o '\bxc_[a-z_]*' |
+		grep -vx 'xc_interface_open\|xc_interface_close\|xc_domain_getinfolist')" "" \
+		"XSA-492, XSA-499: of what only Xen's toolstack may ask it asks for the list of domains"
+fi
+
 exit $failed

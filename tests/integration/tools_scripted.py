@@ -183,7 +183,8 @@ def closed_streams(t):
 
 
 def hostile_answers(t):
-    """What no correct daemon says must not reach a terminal either."""
+    """What no correct daemon says must not reach a terminal either (XSA-175,
+    XSA-178, XSA-474)."""
     names = b"\x1b[2J\0\xc3\xa9\0new\nline\0back\\slash\0"
     shown = b"\\x1b[2J\n\\xc3\\xa9\nnew\\nline\nback\\slash\n"
     t.gives("list: unprintable names are escaped", ["xenstore-list", "/"],
