@@ -354,6 +354,7 @@ static void removing_many_nodes_does_not_touch_them_at_once(void **state)
 static void without_memory_refunds_wait_and_do_not_spin(void **state)
 {
 	struct world *w = *state;
+	uint64_t used = ledger_used(w->ledger[0], QUOTA_NODES);
 
 	assert_int_equal(put(w, 0, "/a/b", "v"), 0);
 	assert_int_equal(rm(w, 0, "/a"), 0);
@@ -364,7 +365,7 @@ static void without_memory_refunds_wait_and_do_not_spin(void **state)
 	harness_talloc_limit(w->store, 0);
 	store_reap(w->store, 100);
 	assert_false(store_reap_waits(w->store));
-	assert_int_equal(ledger_used(w->ledger[0], QUOTA_NODES), 2);
+	assert_int_equal(ledger_used(w->ledger[0], QUOTA_NODES), used);
 }
 
 static void count_sayings(void *arg, const char *text)
