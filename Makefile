@@ -339,6 +339,7 @@ check_SCRIPTS += tests/integration/tools.sh
 check_SCRIPTS += tests/integration/existing_domains.sh
 check_SCRIPTS += tests/integration/completion.py
 check_SCRIPTS += tests/integration/install.sh
+check_SCRIPTS += tests/integration/pages.py
 check_SCRIPTS += tests/integration/consumers.sh
 
 # The library, against daemons and against a server that misbehaves.
