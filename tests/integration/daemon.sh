@@ -264,6 +264,26 @@ is "$((b - a))" 0 "an idle daemon does not wake up"
 [ -n "$worker" ]; ok $? "it serves in a process of its own"
 stop
 
+# ---- looking inside ----------------------------------------------------------
+
+dir inside
+run
+setsid xenstore-watch /{1..60}/{aaaaaaaaaaaaaaaaaaaaaaaaa,b}{,/c} "/$(printf x%.0s {1..2000})" \
+	>/dev/null 2>&1 &
+pids+=($!)
+watching() { xenstore-control connections | awk '/ watches 241 / {print $1}' | grep .; }
+wait_for watching
+number=$(watching)
+list=() next=0
+while [ -n "$next" ] && [ ${#list[@]} -lt 9 ]; do
+	list+=("$(xenstore-control watches "$number" "$next")")
+	next=$(sed -n "s/^more: watches $number //p" <<<"${list[-1]}")
+done
+is "$(printf '%s\n' "${list[@]}" | grep '^/' | cut -d ' ' -f 1 | sort -u | wc -l)" 241 \
+	"all watches of a connection are listed, a reply after the other"
+is "$((${#list[@]} > 2))" 1 "... which are several"
+stop
+
 if command -v nm >/dev/null; then
 	is "$(nm -D --undefined-only "$BUILD/xenstored" | grep -o '\bxc_[a-z_]*' |
 		grep -vx 'xc_interface_open\|xc_interface_close\|xc_domain_getinfolist')" "" \

@@ -448,26 +448,59 @@ static void add_printable(struct text *text, const char *s)
 		text_add(text, "%c", *s >= ' ' && *s <= '~' ? *s : '?');
 }
 
+static void watch_line(struct text *text, const struct watch *watch)
+{
+	text_add(text, "%s ", watch_shown_path(watch));
+	add_printable(text, watch_token(watch));
+	if (watch_depth(watch) != WATCH_DEPTH_UNLIMITED)
+		text_add(text, " depth %d", watch_depth(watch));
+	text_add(text, "\n");
+}
+
+/* Did the line that begins at `start` leave no room for the one that tells of
+ * the rest? Then it is taken back; but one that is too long alone is cut. */
+static bool text_overflows(struct text *text, size_t start)
+{
+	const size_t room = sizeof(text->req->out) - 64;
+
+	if (!text->full && text->len <= room)
+		return false;
+	text->full = false;
+	text->len = start ? start : room;
+	if (!start)
+		text_add(text, "\n");
+	return start;
+}
+
 static int control_watches(struct request *req, const char **arg, size_t n)
 {
 	struct text text = { .req = req };
 	struct session *session;
 	struct watch *watch = NULL;
-	uint64_t number;
+	uint64_t number, from, i = 0;
+	int err;
 
-	if (n != 1 || args_parse_number(arg[0], UINT64_MAX, &number))
+	if (!n || args_parse_number(arg[0], UINT64_MAX, &number))
 		return EINVAL;
+	err = parse_from(arg + 1, n - 1, &from);
+	if (err)
+		return err;
 	list_for_each(session, &req->world->sessions->all, in_all)
 		if (session->sequence == number)
 			break;
 	if (&session->in_all == &req->world->sessions->all)
 		return ENOENT;
 	while ((watch = watch_next(&session->watcher, watch))) {
-		text_add(&text, "%s ", watch_shown_path(watch));
-		add_printable(&text, watch_token(watch));
-		if (watch_depth(watch) != WATCH_DEPTH_UNLIMITED)
-			text_add(&text, " depth %d", watch_depth(watch));
-		text_add(&text, "\n");
+		size_t start = text.len;
+
+		if (i++ < from)
+			continue;
+		watch_line(&text, watch);
+		if (text_overflows(&text, start)) {
+			text_add(&text, "more: watches %" PRIu64 " %" PRIu64
+				 "\n", number, i - 1);
+			break;
+		}
 	}
 	return text_reply(&text);
 }
@@ -518,7 +551,7 @@ static int control_help(struct request *req, const char **arg, size_t n);
 	X("stats", control_stats, "")                                          \
 	X("connections", control_connections, "[<first number>]")              \
 	X("domains", control_domains, "[<first domid>]")                       \
-	X("watches", control_watches, "<connection number>")                   \
+	X("watches", control_watches, "<connection number> [<first watch>]")   \
 	X("journal", control_journal, "")
 
 static const struct {
