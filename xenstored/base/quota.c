@@ -120,6 +120,11 @@ bool ledger_privileged(const struct ledger *ledger)
 	return ledger->privileged;
 }
 
+const struct limits *ledger_limits(const struct ledger *ledger)
+{
+	return &ledger->limits;
+}
+
 uint32_t ledger_limit(const struct ledger *ledger, enum quota_item item)
 {
 	return ledger->limits.hard[item];

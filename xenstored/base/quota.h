@@ -86,6 +86,7 @@ void ledger_set_notify(struct ledger *ledger, ledger_notify_fn *fn, void *arg);
 
 uint16_t ledger_domid(const struct ledger *ledger);
 bool ledger_privileged(const struct ledger *ledger);
+const struct limits *ledger_limits(const struct ledger *ledger);
 uint32_t ledger_limit(const struct ledger *ledger, enum quota_item item);
 uint32_t ledger_soft(const struct ledger *ledger, enum quota_item item);
 void ledger_set_limit(struct ledger *ledger, enum quota_item item,

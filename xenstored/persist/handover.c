@@ -9,6 +9,7 @@
 
 #include "base/scoped.h"
 #include "io/ring.h"
+#include "persist/recorder.h"
 #include "persist/revive.h"
 #include "store/path.h"
 #include "store/tree.h"
@@ -92,18 +93,19 @@ static void put_global(struct writing *w)
 }
 
 /* Those that every daemon has for domains; ours has no others. */
-static size_t list_quotas(TALLOC_CTX *ctx, const uint32_t *hard,
-			  const uint32_t *soft, struct stream_quota *list)
+static size_t list_quotas(TALLOC_CTX *ctx, const struct limits *limits,
+			  struct stream_quota *list)
 {
 	size_t n = 0;
 	int i;
 
 	for (i = 0; i < QUOTA_COUNT; i++) {
-		list[n++] = (struct stream_quota){ quota_name(i), hard[i] };
+		list[n++] = (struct stream_quota){ quota_name(i),
+						   limits->hard[i] };
 		if (!quota_has_soft(i))
 			continue;
 		list[n].name = talloc_asprintf(ctx, "soft-%s", quota_name(i));
-		list[n].value = soft[i];
+		list[n].value = limits->soft[i];
 		n += !!list[n].name;
 	}
 	return n;
@@ -114,43 +116,35 @@ static void put_quotas(struct writing *w)
 	const struct limits *limits =
 		&domains_options(w->from->domains)->limits;
 	struct stream_quota list[2 * QUOTA_COUNT];
-	size_t n = list_quotas(w->scratch, limits->hard, limits->soft, list);
+	size_t n = list_quotas(w->scratch, limits, list);
 
 	stream_write_quotas(w->out, &(struct stream_quotas){ list, n, 0 });
 }
 
 static void put_domain(struct writing *w, const struct domain *domain)
 {
-	const struct ledger *ledger = domain_ledger(domain);
 	struct stream_quota list[2 * QUOTA_COUNT];
-	struct limits limits;
-	size_t n;
-	int i;
+	size_t n = list_quotas(w->scratch, ledger_limits(domain_ledger(domain)),
+			       list);
 
-	for (i = 0; i < QUOTA_COUNT; i++) {
-		limits.hard[i] = ledger_limit(ledger, i);
-		limits.soft[i] = ledger_soft(ledger, i);
-	}
-	n = list_quotas(w->scratch, limits.hard, limits.soft, list);
 	stream_write_domain(w->out, &(struct stream_domain){
 		domain_domid(domain), domain_features(domain), list, n });
 }
 
 static void put_our_domain(struct writing *w, const struct domain *domain)
 {
-	const struct session *session = domain_session(domain);
-	struct ours_domain ours = {
-		.domid = domain_domid(domain),
-		.target = domain_target(domain),
-		.introduced = domain_introduced(domain),
-		.shutdown = domain_shutdown_seen(domain),
-		.features = domain_features(domain),
-		.unique_id = domain_unique_id(domain),
-		.born = domain_born(domain),
+	const struct rec_domain rec = recorder_domain(domain);
+	const struct ours_domain ours = {
+		.domid = rec.domid,
+		.target = rec.target,
+		.introduced = rec.introduced,
+		.shutdown = rec.shutdown,
+		.remote = rec.remote,
+		.features = rec.features,
+		.unique_id = rec.unique_id,
+		.born = rec.born,
 	};
 
-	if (session)
-		ours.remote = ring_remote_port(conn_transport(session->conn));
 	put_plain(w, OURS_DOMAIN, &ours, sizeof(ours));
 }
 

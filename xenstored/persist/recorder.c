@@ -112,9 +112,8 @@ static void changed(void *arg, const struct changeset *set)
 
 /* ---- domains ------------------------------------------------------------- */
 
-static void tell_domain(struct records *out, const struct domain *domain)
+struct rec_domain recorder_domain(const struct domain *domain)
 {
-	const struct ledger *ledger = domain_ledger(domain);
 	const struct session *session = domain_session(domain);
 	struct rec_domain rec = {
 		.domid = domain_domid(domain),
@@ -124,8 +123,8 @@ static void tell_domain(struct records *out, const struct domain *domain)
 		.features = domain_features(domain),
 		.unique_id = domain_unique_id(domain),
 		.born = domain_born(domain),
+		.limits = *ledger_limits(domain_ledger(domain)),
 	};
-	int i;
 
 	if (session) {
 		const struct transport *ring = conn_transport(session->conn);
@@ -133,10 +132,13 @@ static void tell_domain(struct records *out, const struct domain *domain)
 		rec.remote = ring_remote_port(ring);
 		rec.local = ring_local_port(ring);
 	}
-	for (i = 0; i < QUOTA_COUNT; i++) {
-		rec.limits.hard[i] = ledger_limit(ledger, i);
-		rec.limits.soft[i] = ledger_soft(ledger, i);
-	}
+	return rec;
+}
+
+static void tell_domain(struct records *out, const struct domain *domain)
+{
+	const struct rec_domain rec = recorder_domain(domain);
+
 	record_domain(out, &rec);
 }
 
