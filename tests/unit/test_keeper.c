@@ -184,6 +184,24 @@ static pid_t in_pid_file(void)
 	return pid;
 }
 
+/* Has the keeper a child that is not the worker? */
+static bool has_standby(pid_t keeper)
+{
+	char path[64];
+	bool found = false;
+	int pid;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", keeper,
+		 keeper);
+	f = fopen(path, "r");
+	while (f && fscanf(f, "%d", &pid) == 1)
+		found |= pid != toy->worker;
+	if (f)
+		fclose(f);
+	return found;
+}
+
 static int ended(pid_t pid)
 {
 	int status;
@@ -258,8 +276,7 @@ static void a_killed_keeper_is_replaced_and_nobody_notices(void **state)
 	(void)state;
 	w = next_worker(0);
 	for (i = 0; i < 20; i++) {
-		/* It may have no standby in its first moments. */
-		nap(20000);
+		eventually(has_standby(keeper));
 		kill(keeper, SIGKILL);
 		if (!i)
 			assert_int_equal(ended(first), -SIGKILL);
@@ -285,7 +302,7 @@ static void keeper_and_worker_killed_together_are_both_replaced(void **state)
 
 	(void)state;
 	w = next_worker(0);
-	nap(20000);
+	eventually(has_standby(keeper));
 	kill(keeper, SIGKILL);
 	kill(w, SIGKILL);
 	ended(keeper);
