@@ -586,10 +586,10 @@ valgrind: ## the unit tests, and the daemon below its clients, in valgrind
 layers: ## check the direction of the daemon's includes
 	@tests/layers.sh
 
-install: install-lib install-tools install-daemon ## install below $(DESTDIR)$(PREFIX)
+install: install-lib install-tools install-daemon ## install below PREFIX=/usr/local
 
 # What would be installed is what is removed.
-uninstall: ## remove what install has put below $(DESTDIR)$(PREFIX)
+uninstall: ## remove what install has put there
 	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && \
 	$(MAKE) --no-print-directory install DESTDIR="$$dir" >/dev/null && \
 	(cd "$$dir" && find . ! -type d -printf '%P\n') | \
@@ -628,16 +628,16 @@ check-xen-full: ## the same with oxenstored and a sanitizer build as well
 		tests/run-tests tests/xen/run
 
 CHAOS_SECONDS ?= 600
-chaos: $(all_TARGETS) ## everybody does anything for $(CHAOS_SECONDS) s (try SAN=...)
+chaos: $(all_TARGETS) ## everybody does anything, for CHAOS_SECONDS=600
 	BUILD=$(BUILD) tests/fault/chaos.py $(CHAOS_SECONDS) $(CHAOS_SEED)
 
 CRASH_KILLS ?= 2000
 CRASH_SEED ?= $(shell date +%s)
-check-crash: all $(crash_BIN) $(fault_BIN) $(peers_BIN) ## kill the daemon $(CRASH_KILLS) times for each kind of guests
+check-crash: all $(crash_BIN) $(fault_BIN) $(peers_BIN) ## kill the daemon CRASH_KILLS=2000 times for each kind of guests
 	@BUILD=$(abspath $(BUILD)) TEST_TIMEOUT=7200 KILLS=$(CRASH_KILLS) \
 		SEED=$(CRASH_SEED) tests/run-tests tests/fault/crash.sh
 
-fuzz: ## feed the parsers random input for $(FUZZ_SECONDS) s each (clang)
+fuzz: ## feed the parsers random input, for FUZZ_SECONDS=20 each (clang)
 	@$(MAKE) --no-print-directory run-fuzz BUILD=$(BUILD)/fuzz CC=clang \
 		SAN=address,undefined,fuzzer-no-link
 

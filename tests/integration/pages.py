@@ -1,6 +1,7 @@
 #!/usr/bin/python3 -B
 # SPDX-License-Identifier: MIT
-"""The manual pages tell of what the programs know, and of nothing else.
+"""The manual pages tell of what the programs know, and of nothing else; what
+README.md names is there.
 
 Environment: BUILD.
 """
@@ -135,6 +136,30 @@ def vmm():
            "xenstored-vmm(7) has all that its header defines", missing)
 
 
+def readme():
+    text = source("README.md")
+    targets = set(re.findall(r"^([a-z-]+):", source("Makefile"), re.M))
+    named = set(re.findall(r"\bmake ((?!git)[a-z-]+)\b(?=[`. ]|$)",
+                           "\n".join(re.findall(r"^    make.*|`make[^`]*`",
+                                                text, re.M)), re.M))
+    tap.ok(named and named <= targets, "README.md names targets that exist",
+           sorted(named - targets))
+    code = {}
+    for top, _, names in os.walk(ROOT + "xenstored"):
+        for name in names:
+            if name.endswith((".c", ".h")):
+                path = os.path.join(top, name)
+                code[os.path.relpath(path, ROOT + "xenstored")] = \
+                    source(os.path.relpath(path, ROOT))
+    files = re.findall(r"`((?:\w+/)?\w+\.[ch])`", text)
+    missing = [f for f in files if f not in code and "op/" + f not in code]
+    missing += [f for f in re.findall(r"`(\w+)\(\)`", text)
+                if not any(f + "(" in c for c in code.values())]
+    tap.ok(files and not missing, "... and files and functions that do",
+           missing)
+
+
+readme()
 daemon()
 tools()
 library()
