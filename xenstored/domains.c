@@ -244,8 +244,6 @@ static int domain_new(struct domains *domains, uint16_t domid,
 	if (err)
 		return err;
 	ledger_set_notify(domain->ledger, quota_crossed, domains);
-	if (domains->sessions->store)
-		store_charge_ledger(domains->sessions->store, domid);
 	trace_line(domains->trace, TRACE_OBJ, "CREATE domain %u", domid);
 	domain_changed(domain);
 	*out = TAKE(domain);
@@ -346,7 +344,10 @@ int domains_know(struct domains *domains, uint16_t domid, struct domain **out)
 		return err;
 	if (state.dying)
 		return ENOENT;
-	return domain_new(domains, domid, state.unique_id, out);
+	err = domain_new(domains, domid, state.unique_id, out);
+	if (!err)
+		store_charge_ledger(domains->sessions->store, domid);
+	return err;
 }
 
 /* For the store: see store_set_lives(). */
@@ -695,6 +696,8 @@ static int domain_restore_record(struct domains *domains,
 		ledger_set_limit(domain->ledger, i, past->limits->hard[i]);
 		ledger_set_soft(domain->ledger, i, past->limits->soft[i]);
 	}
+	/* By its own limits: it may have more than others are allowed. */
+	store_charge_ledger(domains->sessions->store, past->domid);
 	*out = domain;
 	return 0;
 }
