@@ -239,7 +239,7 @@ op_SRC += args op op_node op_watch op_txn op_domain op_control
 top_SRC :=
 top_SRC += keeper
 top_SRC += sandbox
-top_SRC += session domains server server_start options
+top_SRC += session domains domains_start server server_start options
 
 xenstored_SRC := $(base_SRC:%=xenstored/base/%.c) \
 	$(store_SRC:%=xenstored/store/%.c) $(io_SRC:%=xenstored/io/%.c) \

@@ -22,7 +22,7 @@ level() {
 	keeper.* | sandbox.*) echo 0 ;;
 	store/* | io/*) echo 1 ;;
 	session.*) echo 2 ;;
-	domains.*) echo 3 ;;
+	domains.* | domains_*) echo 3 ;;
 	persist/*) echo 4 ;;
 	op/*) echo 5 ;;
 	server.* | server_*) echo 6 ;;
