@@ -124,6 +124,10 @@ ok $? "a program that is missing is refused"
 touch "$bad"
 refused "$bad" && grep -q 'not executable' "$PEER_DIR/said"
 ok $? "a program that is not executable is refused"
+mkfifo -m 755 "$bad.pipe"
+refused "$bad.pipe" && grep -q 'not executable' "$PEER_DIR/said" &&
+	refused "$PEER_DIR" && grep -q 'not executable' "$PEER_DIR/said"
+ok $? "nor a pipe or a directory"
 mark='xenstored live update, state check 1'
 printf '#!/bin/sh\n# %s\nexit 1\n' "$mark" >"$bad"
 chmod 755 "$bad"

@@ -223,13 +223,15 @@ void live_update_forget(struct op_world *world, const struct session *session)
 static int live_file(struct request *req, const char *file)
 {
 	struct live_update *live = &req->world->live;
+	struct stat st;
 
 	if (live->phase != LIVE_NONE)
 		return reply_string(req,
 				    "live-update session already active.");
 	if (access(file, F_OK))
 		return reply_string(req, "File not accessible.");
-	if (access(file, X_OK))
+	/* A pipe would be waited for when it is looked at. */
+	if (access(file, X_OK) || stat(file, &st) || !S_ISREG(st.st_mode))
 		return reply_string(req, "File not executable.");
 	live->file = talloc_strdup(req->session, file);
 	if (!live->file)
