@@ -631,7 +631,7 @@ static void small_events(void)
 	xs_write(all.dom0, XBT_NULL, "/e", "", 0);
 	xs_set_permissions(all.dom0, XBT_NULL, "/e", perms, 2);
 	for (int i = 0; i < 120; i++) {
-		char token[8];
+		char token[12];
 
 		snprintf(token, sizeof(token), "%d", i);
 		must(!bus_watch(mole.bus, "/e", token), "cannot watch");
