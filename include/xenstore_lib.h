@@ -39,7 +39,7 @@ struct xs_permissions {
 	unsigned int perms;	/* XS_PERM_NONE, or READ and WRITE or'ed */
 };
 
-/* Bytes that an integer of the type of x needs in decimal, with sign and NUL. */
+/* Bytes that an integer of the type of x needs in decimal, sign and NUL too. */
 #define MAX_STRLEN(x) ((sizeof(x) * CHAR_BIT + CHAR_BIT - 1) / 10 * 3 + 2)
 
 /*

@@ -68,7 +68,7 @@ struct domain_past {
 	uint32_t remote, local;
 	bool bound;		/* `local` is still bound */
 	uint64_t sequence;	/* number of its session; 0: it had none */
-	bool as_in_page;	/* the page's indices are all there is to tell */
+	bool as_in_page;	/* the page's indices tell all there is */
 	uint32_t cursor, sent;	/* else: see ring_resume() */
 	size_t queued;
 };

@@ -198,7 +198,8 @@ int main(int argc, char **argv)
 	signal(SIGPIPE, SIG_IGN);
 	raise_descriptor_limit();
 	/* A live update changes the program, not the process. */
-	if (!process.options.foreground && !process.options.server.live_update) {
+	if (!process.options.foreground &&
+	    !process.options.server.live_update) {
 		err = daemonize(&process);
 		if (err) {
 			fprintf(stderr, "xenstored: cannot run in the "

@@ -209,7 +209,7 @@ enum {
 	X('R', "no-recovery", no_argument, "",                                 \
 	  "start empty, forget what the journal holds")                        \
 	X(OPT_NO_KEEPER, "no-keeper", no_argument, "",                         \
-	  "one process without a sandbox, for debuggers: a crash is the end")              \
+	  "one process without a sandbox, for debuggers: a crash is the end")  \
 	X(OPT_PRINT_STATE, "print-state", required_argument, "<file>",         \
 	  "print the state that a live update hands over")                     \
 	X(OPT_CHECK_STATE, "check-state", required_argument, "<file>",         \

@@ -144,7 +144,8 @@ static int server_start_store(struct server *server)
 		err = store_new(server, server->ledgers, options->domains.priv,
 				&server->store);
 	if (!err)
-		err = store_add_consumer(server->store, server_store_changed, server);
+		err = store_add_consumer(server->store, server_store_changed,
+					 server);
 	if (err)
 		return err;
 	server->sessions.store = server->store;

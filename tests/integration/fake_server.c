@@ -42,7 +42,7 @@ void fake_must_(bool cond, const char *what, const char *file, int line)
 	if (cond)
 		return;
 	fprintf(stderr, "%s:%d: %s\n", file, line, what);
-	printf("not ok 999 - the client spoke as the server's script expects\n");
+	printf("not ok 999 - the client spoke as the script expects\n");
 	fflush(NULL);
 	if (running)
 		remove_files(running);

@@ -18,7 +18,7 @@ static void a_number_is_decimal_and_whole(void **state)
 	uint64_t n;
 
 	(void)state;
-	for (size_t i = 0; i < sizeof(no_numbers) / sizeof(no_numbers[0]); i++) {
+	for (size_t i = 0; i < sizeof(no_numbers) / sizeof(*no_numbers); i++) {
 		n = 77;
 		assert_int_equal(args_parse_number(no_numbers[i], UINT64_MAX,
 						   &n), EINVAL);

@@ -443,7 +443,7 @@ static void a_file_grows_without_moving(void **state)
 	talloc_free(j);
 }
 
-/* ---- values that came with the input -------------------------------------- */
+/* ---- values that came with the input ------------------------------------ */
 
 static unsigned char bytes[4093];
 
@@ -553,7 +553,7 @@ static void a_value_from_elsewhere_is_damage(void **state)
 	}
 }
 
-/* ---- memory --------------------------------------------------------------- */
+/* ---- memory ------------------------------------------------------------- */
 
 static off_t size_of(const char *name)
 {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Journal and checkpoint against a model (P4 of README.md): a toy daemon does random things and
- * is killed at random moments; what is read back is what it had committed.
+ * Journal and checkpoint against a model (P4 of README.md): a toy daemon does
+ * random things and is killed at random moments; what is read back is what it
+ * had committed.
  *
  * The model is advanced by the same random numbers; the generation tells which
  * tick the state that was read back belongs to.

@@ -638,7 +638,9 @@ static void sizes_are_limited_inside_and_at_the_commit(void **state)
 	assert_int_equal(put_in(w, 5, txn, "/d/new", value), ENOSPC);
 	assert_int_equal(commit(w, 5, txn), ENOMEM);
 	txn = begin(w, 5);
-	assert_int_equal(put_in(w, 5, txn, "/d/one-more-name-that-is-rather-long", ""), 0);
+	assert_int_equal(put_in(w, 5, txn,
+				"/d/one-more-name-that-is-rather-long", ""),
+			 0);
 	for (int i = 0; i < 40; i++) {
 		snprintf(name, sizeof(name), "/d/%049d", i);
 		put(w, 5, name, "");

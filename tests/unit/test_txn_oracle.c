@@ -259,7 +259,8 @@ static void random_list(struct run *r, struct perm *list, size_t *n)
 	*n = 1 + roll(r, 3);
 	for (size_t i = 0; i < *n; i++)
 		list[i] = (struct perm){
-			.domid = i && !roll(r, 6) ? DOMID_ANY : roll(r, CLIENTS),
+			.domid = i && !roll(r, 6) ? DOMID_ANY :
+						    roll(r, CLIENTS),
 			.rights = roll(r, 3) ? PERM_BOTH : roll(r, 4),
 		};
 }

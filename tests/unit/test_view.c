@@ -65,7 +65,7 @@ static void rm_says_ok_enoent_or_einval(void **state)
 	assert_string_equal(get(w, 0, "/a/b"), "ENOENT");
 }
 
-static void missing_and_forbidden_are_told_apart_only_to_whom_they_concern(
+static void missing_and_forbidden_are_told_apart_to_whom_they_concern(
 	void **state)
 {
 	struct world *w = *state;
@@ -646,7 +646,7 @@ static const struct CMUnitTest tests[] = {
 	VIEW_TEST(a_write_creates_the_way_and_is_told_once),
 	VIEW_TEST(mkdir_of_an_existing_node_does_nothing),
 	VIEW_TEST(rm_says_ok_enoent_or_einval),
-	VIEW_TEST(missing_and_forbidden_are_told_apart_only_to_whom_they_concern),
+	VIEW_TEST(missing_and_forbidden_are_told_apart_to_whom_they_concern),
 	VIEW_TEST(a_new_node_belongs_to_the_guest_that_made_it),
 	VIEW_TEST(set_perms_refuses_in_the_order_of_the_specification),
 	VIEW_TEST(entries_of_dead_domains_are_stored_stale),

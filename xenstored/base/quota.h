@@ -127,7 +127,7 @@ int ledgers_new(TALLOC_CTX *ctx, struct ledgers **out);
 struct ledger *ledgers_find(const struct ledgers *ledgers, uint16_t domid);
 /* Enters a ledger; it leaves by itself when it is freed. -ENOMEM. */
 int ledgers_add(struct ledgers *ledgers, struct ledger *ledger);
-/* Q5: on, ledger_admits() says yes to all, and quota_charge() does not refuse. */
+/* Q5: while on, ledger_admits() says yes, quota_charge() does not refuse. */
 void ledgers_set_lenient(struct ledgers *ledgers, bool lenient);
 /* The largest figure that any unprivileged ledger has shown, also one that is
  * gone. Resetting goes down to what is in use now. */

@@ -92,8 +92,8 @@ struct xenport {
 /* -ENODEV: not on Xen. `fd` >= 0: an inherited event channel device. */
 int xenport_xen_new(TALLOC_CTX *ctx, struct loop *loop, int fd,
 		    struct xenport **out);
-/* Lets go a port that a predecessor of another kind had bound its VIRQ to, on an
- * event channel device that is inherited. */
+/* Lets go a port that a predecessor of another kind had bound its VIRQ to, on
+ * an event channel device that is inherited. */
 void xenport_xen_drop_virq(int fd, uint32_t local);
 /* Listens on a socket for VMMs; `path` is <rundir>/vmm by default. `fd` >= 0:
  * inherited, the first of descriptors(), which tells what the others are.

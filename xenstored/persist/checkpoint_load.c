@@ -115,7 +115,8 @@ static int load_row(struct loaded *l, sqlite3_stmt *st)
 {
 	struct perm list[XENSTORE_PAYLOAD_MAX];
 	struct rec_node rec = { .what = REC_CREATE | REC_VALUE | REC_PERMS,
-				.perms = list, .n_perms = XENSTORE_PAYLOAD_MAX };
+				.perms = list,
+				.n_perms = XENSTORE_PAYLOAD_MAX };
 	const char *perms = (const char *)sqlite3_column_text(st, 2);
 	struct row *rows;
 	int err;

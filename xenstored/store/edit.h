@@ -95,8 +95,8 @@ void edit_drop(struct edit *edit);
 /* Creates the absent node and its absent ancestors below an existing one.
  * ENOSPC: size or number of nodes. EIO: memory quota. -ENOMEM. */
 int edit_create(struct edit *edit, const char *path, struct blob value);
-/* `node` is the one at the path of edit->root. ENOSPC: size of the node. ENOMEM:
- * memory quota. */
+/* `node` is the one at the path of edit->root. ENOSPC: size of the node.
+ * ENOMEM: memory quota. */
 int edit_set_value(struct edit *edit, const char *path, struct node *node,
 		   struct blob value);
 int edit_set_perms(struct edit *edit, const char *path, struct node *node,

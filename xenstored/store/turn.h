@@ -25,8 +25,8 @@
  * contender_may_commit(). If the answer is no, the request is put back.
  * resume() tells to execute it again, and it asks again. A commit that said
  * EAGAIN is followed by contender_failed(), any other end of a transaction by
- * contender_done(). The server calls turns_expire() once a tick, and has a timer
- * for the time that it returns.
+ * contender_done(). The server calls turns_expire() once a tick, and has a
+ * timer for the time that it returns.
  */
 #ifndef STORE_TURN_H
 #define STORE_TURN_H

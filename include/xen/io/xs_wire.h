@@ -117,7 +117,7 @@ typedef uint32_t XENSTORE_RING_IDX;
 
 struct xenstore_domain_interface {
 	char req[XENSTORE_RING_SIZE];	/* requests, guest to daemon */
-	char rsp[XENSTORE_RING_SIZE];	/* replies and events, daemon to guest */
+	char rsp[XENSTORE_RING_SIZE];	/* replies, events, daemon to guest */
 	XENSTORE_RING_IDX req_cons, req_prod;
 	XENSTORE_RING_IDX rsp_cons, rsp_prod;
 	uint32_t server_features;	/* XENSTORE_SERVER_FEATURE_* */
