@@ -68,23 +68,51 @@ static int explain_failure(struct xs_handle *xs)
 	return REFUSED;
 }
 
+/*
+ * A list that is longer than an answer ends with a line "more: " and the
+ * command for the rest, which is the same one with other arguments. Cuts the
+ * line off and returns those; NULL if there is none.
+ */
+static char *cut_rest(char *answer, const char *command)
+{
+	static const char mark[] = "\nmore: ";
+	size_t len = strlen(answer), words = strlen(command);
+	char *line;
+
+	if (!len || answer[--len] != '\n')
+		return NULL;
+	line = memrchr(answer, '\n', len);
+	if (!line || strncmp(line, mark, strlen(mark)) ||
+	    strncmp(line + strlen(mark), command, words) ||
+	    line[strlen(mark) + words] != ' ')
+		return NULL;
+	*line = answer[len] = '\0';
+	return line + strlen(mark) + words + 1;
+}
+
 static int simple_command(struct xs_handle *xs, char **argv)
 {
 	struct params p = { 0 };
-	char *answer, **arg;
+	char *answer, *rest, *word, **arg;
 
 	for (arg = argv + 1; *arg; arg++)
 		add(&p, *arg);
-	answer = xs_control_command(xs, argv[0], p.data, p.len);
-	free(p.data);
-	if (!answer)
-		return explain_failure(xs);
+	do {
+		answer = xs_control_command(xs, argv[0], p.data, p.len);
+		free(p.data);
+		if (!answer)
+			return explain_failure(xs);
 
-	if (*answer) {
-		text_lines(stdout, answer);
-		putchar('\n');
-	}
-	free(answer);
+		p = (struct params){ 0 };
+		rest = cut_rest(answer, argv[0]);
+		while ((word = strsep(&rest, " ")))
+			add(&p, word);
+		if (*answer) {
+			text_lines(stdout, answer);
+			putchar('\n');
+		}
+		free(answer);
+	} while (p.data);
 	return DONE;
 }
 

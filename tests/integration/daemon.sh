@@ -276,14 +276,10 @@ pids+=($!)
 watching() { xenstore-control connections | awk '/ watches 241 / {print $1}' | grep .; }
 wait_for watching
 number=$(watching)
-list=() next=0
-while [ -n "$next" ] && [ ${#list[@]} -lt 9 ]; do
-	list+=("$(xenstore-control watches "$number" "$next")")
-	next=$(sed -n "s/^more: watches $number //p" <<<"${list[-1]}")
-done
-is "$(printf '%s\n' "${list[@]}" | grep '^/' | cut -d ' ' -f 1 | sort -u | wc -l)" 241 \
+is "$(xenstore-control watches "$number" | tee "$tmp/list" | grep '^/' |
+	cut -d ' ' -f 1 | sort -u | wc -l)" 241 \
 	"all watches of a connection are listed, a reply after the other"
-is "$((${#list[@]} > 2))" 1 "... which are several"
+is "$(($(wc -c <"$tmp/list") > 2 * 4096))" 1 "... which are several"
 stop
 
 if command -v nm >/dev/null; then

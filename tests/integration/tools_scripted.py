@@ -325,6 +325,21 @@ def control(t):
            answers("ENOENT"))
     t.same("control: the daemon dies", [tool, "x"], answers("CLOSE"))
 
+    log = t.gives("control: a list is read to its end", [tool, "watches", "7"],
+                  (0, b"a\nb\nc\n\n", b""),
+                  answers(b"a\nmore: watches 7 1\n\0",
+                          b"b\nmore: watches 7 2\n\0", b"c\n\0"))
+    tap.ok([p for _, p in log] == [b"watches\x007\0", b"watches\x007\x001\0",
+                                   b"watches\x007\x002\0"],
+           "control: by the commands that the daemon names", log)
+    for text in [b"more: x 1\n", b"a\nmore: xy 1\n", b"a\nmore: x\n",
+                 b"a\nmore: x 1", b"more: x 1\nb\n", b"\n", b"\n\n"]:
+        t.same("control: %r is an answer like others" % text.decode(),
+               [tool, "x"], answers(text + b"\0"))
+    t.gives("control: the rest of a list is refused", [tool, "x"],
+            (3, b"a\n", b"Error 2 when trying to execute command.\n"),
+            answers(b"a\nmore: x 1\n\0", "ENOENT"))
+
     def update(sentence, args, *a, **kw):
         t.same("live-update: " + sentence, [tool, "live-update", *args],
                answers(*a), **kw)
