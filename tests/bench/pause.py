@@ -53,7 +53,7 @@ def after_death(client, path, keeper):
     start = time.monotonic()
     try:
         client.read(b'/')
-    except EOFError:    # the one that was being served
+    except (EOFError, ConnectionError):    # it was being served
         client = Client(path, 60)
         client.read(b'/')
     wait = time.monotonic() - start
