@@ -2,6 +2,7 @@
 #include "store/kids.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "store/names.h"
@@ -527,6 +528,131 @@ int kids_remove(struct nodes *nodes, struct kids **kids, uint32_t slot)
 	if (!err)
 		tidy(nodes, kids);
 
+	return err;
+}
+
+static int by_order(const void *a, const void *b)
+{
+	const struct kid_built *x = a, *y = b;
+
+	return x->order < y->order ? -1 : x->order > y->order;
+}
+
+static void sort_by_order(struct kid_built *built, size_t n)
+{
+	size_t i;
+
+	for (i = 1; i < n; i++) {
+		if (built[i].order > built[i - 1].order)
+			continue;
+		qsort(built, n, sizeof(*built), by_order);
+		return;
+	}
+}
+
+static int build_flat_of(struct nodes *nodes, struct kid_built *built,
+			 size_t n, struct kids **kids)
+{
+	struct flat *flat = nodes_alloc(nodes, OBJ_KIDS_FLAT, flat_bytes(n));
+	size_t i;
+
+	if (!flat)
+		return -ENOMEM;
+
+	sort_by_order(built, n);
+	flat->kids.count = (uint32_t)n;
+	flat->kids.bytes = 0;
+	for (i = 0; i < n; i++) {
+		flat->kid[i] = built[i].node;
+		flat->kids.bytes += list_bytes(built[i].node);
+		built[i].node = NULL;
+	}
+	*kids = &flat->kids;
+	return 0;
+}
+
+/* What a big map is made of: entries by name, children by slot. */
+struct draft {
+	struct names_entry *entries;
+	struct node **nodes;
+	size_t bytes;
+};
+
+static int draft_new(TALLOC_CTX *ctx, struct kid_built *built, size_t n,
+		     struct draft **out)
+{
+	struct draft *draft = talloc(ctx, struct draft);
+	size_t i;
+
+	if (!draft)
+		return -ENOMEM;
+
+	draft->entries = talloc_array(draft, struct names_entry, n);
+	draft->nodes = talloc_array(draft, struct node *, n);
+	if (!draft->entries || !draft->nodes) {
+		talloc_free(draft);
+		return -ENOMEM;
+	}
+	draft->bytes = 0;
+	for (i = 0; i < n; i++) {
+		const struct node *kid = built[i].node;
+
+		draft->entries[i].prefix = names_prefix(kid->bytes,
+							kid->obj.name_len);
+		draft->bytes += list_bytes(kid);
+		built[i].name = i;
+	}
+	sort_by_order(built, n);
+	for (i = 0; i < n; i++) {
+		draft->entries[built[i].name].slot = (uint32_t)i;
+		draft->nodes[i] = built[i].node;
+	}
+	*out = draft;
+	return 0;
+}
+
+static int build_big_of(struct nodes *nodes, struct kid_built *built, size_t n,
+			struct kids **kids)
+{
+	struct kids *new = nodes_alloc(nodes, OBJ_KIDS_BIG, KIDS_BIG_BYTES);
+	struct draft *draft;
+	struct big *big;
+	size_t i;
+	int err;
+
+	if (!new)
+		return -ENOMEM;
+	big = big_init(new);
+	err = draft_new(nodes, built, n, &draft);
+	if (err) {
+		obj_unref(new);
+		return err;
+	}
+
+	big->kids.count = (uint32_t)n;
+	big->kids.bytes = draft->bytes;
+	err = names_build(nodes, draft->entries, n, &big->names);
+	if (!err)
+		err = slots_build(nodes, draft->nodes, n, &big->slots);
+	for (i = 0; i < n; i++)
+		built[i].node = draft->nodes[i];
+	talloc_free(draft);
+	if (err)
+		obj_unref(new);
+	else
+		*kids = new;
+	return err;
+}
+
+int kids_build(struct nodes *nodes, struct kid_built *built, size_t n,
+	       struct kids **kids)
+{
+	int err = n > KIDS_FLAT_MAX ? build_big_of(nodes, built, n, kids) :
+				      build_flat_of(nodes, built, n, kids);
+	size_t i;
+
+	for (i = 0; err && i < n; i++)
+		node_unref(built[i].node);
 	return err;
 }
 

@@ -49,6 +49,19 @@ int kids_replace(struct nodes *nodes, struct kids **kids, uint32_t slot,
 		 struct node *kid);
 int kids_remove(struct nodes *nodes, struct kids **kids, uint32_t slot);
 
+/*
+ * A whole map at once, of children sorted by name; each has a number that tells
+ * its place in the order of creation. Takes over the references to them in any
+ * case. n >= 1.
+ */
+struct kid_built {
+	struct node *node;
+	uint64_t order;
+	size_t name;		/* scratch */
+};
+int kids_build(struct nodes *nodes, struct kid_built *built, size_t n,
+	       struct kids **kids);
+
 /* Do both list the same names in the same order? */
 bool kids_equal_names(const struct kids *a, const struct kids *b);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "store/names.h"
 
+#include <errno.h>
 #include <string.h>
 
 struct key {
@@ -365,6 +366,54 @@ void names_remove(struct names_map *map, struct names_place *place,
 	if (level)
 		obj_unref(n->sub[place->i[level]]);
 	cut(n, level, place->i[level]);
+}
+
+/* One level: of n things below it, the objects that hold them. */
+static int build_level(struct nodes *nodes, unsigned int level,
+		       const struct names_entry *entries, struct names **parts,
+		       size_t n, size_t *made)
+{
+	const size_t bytes = level ? sizeof(struct names) : NAMES_LEAF_BYTES;
+	size_t i;
+
+	for (i = *made = 0; i < n;) {
+		struct names *new = nodes_alloc(nodes, kind_on(level), bytes);
+
+		if (!new)
+			return -ENOMEM;
+		new->obj.n = 0;
+		for (; i < n && new->obj.n < NAMES_WIDTH; i++) {
+			if (level) {
+				new->prefix[new->obj.n] = parts[i]->prefix[0];
+				new->sub[new->obj.n++] = parts[i];
+				parts[i] = NULL;
+			} else {
+				new->prefix[new->obj.n] = entries[i].prefix;
+				new->slot[new->obj.n++] = entries[i].slot;
+			}
+		}
+		parts[(*made)++] = new;
+	}
+	return 0;
+}
+
+int names_build(struct nodes *nodes, const struct names_entry *entries,
+		size_t n, struct names_map *map)
+{
+	struct names **parts = talloc_zero_array(nodes, struct names *,
+						 n / NAMES_WIDTH + 1);
+	unsigned int level = 0;
+	size_t made = n, i;
+	int err = parts ? 0 : -ENOMEM;
+
+	while (!err && (!level || made > 1))
+		err = build_level(nodes, level++, entries, parts, made, &made);
+	if (!err)
+		*map = (struct names_map){ parts[0], (uint8_t)level };
+	for (i = 0; err && parts && i < n / NAMES_WIDTH + 1; i++)
+		obj_unref(parts[i]);
+	talloc_free(parts);
+	return err;
 }
 
 void names_drop(struct obj *obj)

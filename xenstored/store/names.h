@@ -77,6 +77,14 @@ void names_insert(struct names_map *map, struct names_place *place,
 void names_remove(struct names_map *map, struct names_place *place,
 		  struct spares *spares);
 
+/* A whole index. Entries come in the order of their names. -ENOMEM; n >= 1. */
+struct names_entry {
+	uint64_t prefix;
+	uint32_t slot;
+};
+int names_build(struct nodes *nodes, const struct names_entry *entries,
+		size_t n, struct names_map *map);
+
 void names_drop(struct obj *obj);
 
 #endif

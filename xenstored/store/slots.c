@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "store/slots.h"
 
+#include <errno.h>
 #include <string.h>
 
 static unsigned int index_at(uint32_t slot, unsigned int level)
@@ -248,6 +249,75 @@ void slots_remove(struct slots_vec *vec, uint32_t slot, struct spares *spares)
 	const struct node *kid = slots_get(vec, slot);
 
 	put(vec, slot, NULL, -1, -(kid->obj.name_len + 1), spares);
+}
+
+static void take_kids(struct slots *s, struct node **kids, unsigned int n)
+{
+	unsigned int i;
+
+	for (i = 0; i < n; i++) {
+		s->kid[i] = kids[i];
+		s->bytes += kids[i]->obj.name_len + 1u;
+		kids[i] = NULL;
+	}
+	s->count = n;
+}
+
+static void take_parts(struct slots *s, struct slots **parts, unsigned int n)
+{
+	unsigned int i;
+
+	for (i = 0; i < n; i++) {
+		s->sub[i] = parts[i];
+		s->count += parts[i]->count;
+		s->bytes += parts[i]->bytes;
+		parts[i] = NULL;
+	}
+}
+
+/* One level: of n things below it, the parts that hold them. */
+static int build_level(struct nodes *nodes, unsigned int level,
+		       struct node **kids, struct slots **parts, size_t n,
+		       size_t *made)
+{
+	size_t i, count;
+
+	for (i = *made = 0; i < n; i += count) {
+		struct slots *s = nodes_alloc(nodes, kind_on(level),
+					      sizeof(*s));
+
+		if (!s)
+			return -ENOMEM;
+		memset((char *)s + sizeof(s->obj), 0,
+		       sizeof(*s) - sizeof(s->obj));
+		count = n - i < SLOTS_WIDTH ? n - i : SLOTS_WIDTH;
+		if (level)
+			take_parts(s, parts + i, count);
+		else
+			take_kids(s, kids + i, count);
+		parts[(*made)++] = s;
+	}
+	return 0;
+}
+
+int slots_build(struct nodes *nodes, struct node **kids, size_t n,
+		struct slots_vec *vec)
+{
+	struct slots **parts = talloc_zero_array(nodes, struct slots *,
+						 n / SLOTS_WIDTH + 1);
+	unsigned int level = 0;
+	size_t made = n, i;
+	int err = parts ? 0 : -ENOMEM;
+
+	while (!err && (!level || made > 1))
+		err = build_level(nodes, level++, kids, parts, made, &made);
+	if (!err)
+		*vec = (struct slots_vec){ parts[0], (uint32_t)n,
+					   (uint8_t)level };
+	for (i = 0; err && parts && i < n / SLOTS_WIDTH + 1; i++)
+		obj_unref(parts[i]);
+	talloc_free(parts);
+	return err;
 }
 
 void slots_drop(struct obj *obj)

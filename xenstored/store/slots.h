@@ -65,6 +65,11 @@ void slots_replace(struct slots_vec *vec, uint32_t slot, struct node *kid,
 /* Not for the last node that there is. */
 void slots_remove(struct slots_vec *vec, uint32_t slot, struct spares *spares);
 
+/* A whole vector without holes. Of `kids` it takes over the references, which
+ * are NULL then; on -ENOMEM some may be left. n >= 1. */
+int slots_build(struct nodes *nodes, struct node **kids, size_t n,
+		struct slots_vec *vec);
+
 void slots_drop(struct obj *obj);
 
 #endif
