@@ -16,37 +16,47 @@ static int store_free(struct store *store)
 	return 0;
 }
 
-/* Puts a node of a tree that did not come about by edits on the books. */
-static int enter_node(struct store *store, struct node *root,
-		      const struct node *node, const char *path)
+/* What a tree that did not come about by edits holds: neighbours mostly have
+ * the same owner. */
+struct entering {
+	struct store *store;
+	struct owner *owner;	/* of the last nodes, NULL: none yet */
+	int64_t nodes, memory;	/* of his, not accounted yet */
+};
+
+static int enter_owner(struct entering *e, uint16_t domid)
 {
-	struct perms *perms = node_perms(node);
-	size_t len = strlen(path), parent_len = path_parent_len(path, len);
-	struct owner *owner;
+	if (e->owner && e->owner->domid == domid)
+		return 0;
+	if (e->owner)
+		owner_account(e->owner, e->nodes, e->memory);
+	e->nodes = e->memory = 0;
+	return owners_load(e->store->owners, domid, &e->owner);
+}
+
+static int enter_node(struct entering *e, const struct node *node,
+		      const struct node *parent, const char *path)
+{
+	size_t len = strlen(path);
 	struct claim *claim;
-	char parent_path[PATH_MAX_LEN + 1];
-	const struct node *parent = NULL;
 	int err;
 
-	err = owners_load(store->owners, perms_owner(perms), &owner);
+	err = enter_owner(e, perms_owner(node_perms(node)));
 	if (err)
 		return err;
-	memcpy(parent_path, path, parent_len);
-	parent_path[parent_len] = '\0';
-	if (parent_len)
-		parent = tree_find(root, parent_path);
-	if (!parent || perms_owner(node_perms(parent)) != owner->domid) {
-		err = claim_new(store, owner, CLAIM_NODE, path, len, &claim);
-		if (err)
-			return err;
+	e->nodes++;
+	e->memory += (int64_t)node_charge(node, len);
+	if (parent && perms_owner(node_perms(parent)) == e->owner->domid)
+		return 0;
+	err = claim_new(e->store, e->owner, CLAIM_NODE, path, len, &claim);
+	if (!err)
 		claim_enter(claim);
-	}
-	owner_account(owner, 1, node_charge(node, len));
-	return 0;
+	return err;
 }
 
 static int enter_tree(struct store *store, struct node *root)
 {
+	struct entering e = { .store = store };
 	struct tree_walk *walk;
 	struct node *node;
 	const char *path;
@@ -56,8 +66,10 @@ static int enter_tree(struct store *store, struct node *root)
 	if (err)
 		return err;
 	while (!err && !(err = tree_walk_next(walk, &node, &path)))
-		err = enter_node(store, root, node, path);
+		err = enter_node(&e, node, tree_walk_parent(walk), path);
 	talloc_free(walk);
+	if (e.owner)
+		owner_account(e.owner, e.nodes, e.memory);
 	return err == ENOENT ? 0 : err;
 }
 

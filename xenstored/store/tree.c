@@ -444,6 +444,16 @@ found:
 	return 0;
 }
 
+struct node *tree_walk_parent(const struct tree_walk *walk)
+{
+	const struct level *parent;
+
+	if (walk->depth < 2)
+		return NULL;
+	parent = &walk->levels[walk->depth - 2];
+	return parent->path_len ? parent->node : NULL;
+}
+
 void tree_walk_skip(struct tree_walk *walk)
 {
 	walk->skip = true;

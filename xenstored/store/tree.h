@@ -75,6 +75,9 @@ int tree_walk_new(TALLOC_CTX *ctx, struct node *top, const char *path,
  * -ENOMEM: nothing was lost, call again. */
 int tree_walk_next(struct tree_walk *walk, struct node **node,
 		   const char **path);
+/* The parent of the node that was returned last; NULL if that is the top of
+ * the walk, or has none. */
+struct node *tree_walk_parent(const struct tree_walk *walk);
 /* Do not descend below the node that was returned last. */
 void tree_walk_skip(struct tree_walk *walk);
 
