@@ -315,9 +315,8 @@ static int server_recall(struct server *server, struct keeper_link *link,
 	err = image_new(server, &revival_nodes, &legacy->nodes,
 			&legacy->image);
 	if (!err)
-		err = recorder_read(server->recorder, &revival_nodes,
-				    &legacy->nodes, legacy->image,
-				    &legacy->found);
+		err = recorder_read(server->recorder, &legacy->nodes,
+				    legacy->image, &legacy->found);
 	if (!err)
 		err = revive_store(&legacy->nodes, legacy->image->generation);
 	return err;

@@ -103,31 +103,64 @@ struct text {
 	char text[8192];
 };
 
-static int print_node(void *arg, const struct rec_node *rec)
-{
-	struct text *out = arg;
-	size_t i, len = strlen(out->text);
+/* Rows as text, in the order of their creation. */
+struct rows {
+	struct {
+		uint64_t created;
+		char text[128];
+	} row[64];
+	size_t n;
+	char last[64];
+};
 
-	if (!(rec->what & REC_CREATE))
-		return 0;	/* once more, for the generation */
-	len += snprintf(out->text + len, sizeof(out->text) - len, "%s=%.*s@%d",
-			rec->path, (int)rec->value.len,
-			(const char *)rec->value.data, (int)rec->generation);
-	for (i = 0; i < rec->n_perms; i++)
-		len += snprintf(out->text + len, sizeof(out->text) - len,
-				"%c%d%s", "nrwb"[rec->perms[i].rights],
-				rec->perms[i].domid,
-				rec->perms[i].stale ? "!" : "");
-	snprintf(out->text + len, sizeof(out->text) - len, " ");
+static int print_node(void *arg, const struct checkpoint_node *node)
+{
+	static struct perm list[8];
+	static size_t n_list;
+	const struct rec_node *rec = &node->node;
+	struct rows *rows = arg;
+	char *out;
+	size_t i, j;
+
+	assert_true(strcmp(rec->path, rows->last) > 0);
+	strcpy(rows->last, rec->path);
+	if (node->same_perms) {
+		assert_int_equal(rec->n_perms, n_list);
+		assert_memory_equal(rec->perms, list,
+				    n_list * sizeof(*list));
+	}
+	n_list = rec->n_perms;
+	memcpy(list, rec->perms, n_list * sizeof(*list));
+	for (i = rows->n++; i && rows->row[i - 1].created > node->created; i--)
+		rows->row[i] = rows->row[i - 1];
+	rows->row[i].created = node->created;
+	out = rows->row[i].text;
+	out += sprintf(out, "%s=%.*s@%d", rec->path, (int)rec->value.len,
+		       (const char *)rec->value.data, (int)rec->generation);
+	for (j = 0; j < rec->n_perms; j++)
+		out += sprintf(out, "%c%d%s", "nrwb"[rec->perms[j].rights],
+			       rec->perms[j].domid,
+			       rec->perms[j].stale ? "!" : "");
+	strcpy(out, " ");
 	return 0;
+}
+
+static void print_all(struct checkpoint *cp, struct text *text)
+{
+	struct rows rows = { .n = 0 };
+	size_t i;
+
+	assert_int_equal(checkpoint_load(cp, print_node, &rows), 0);
+	text->text[0] = 0;
+	for (i = 0; i < rows.n; i++)
+		strcat(text->text, rows.row[i].text);
 }
 
 static void holds(struct checkpoint *cp, const char *expected)
 {
-	const struct record_handlers handlers = { .node = print_node };
-	struct text text = { "" };
+	struct text text;
 
-	assert_int_equal(checkpoint_load(cp, &handlers, &text), 0);
+	print_all(cp, &text);
 	assert_string_equal(text.text, expected);
 }
 
@@ -357,7 +390,6 @@ static void what_is_not_written_is_not_missed(void **state)
 	enum { N = 60 };
 	struct checkpoint *cp = open_checkpoint(BOOT);
 	struct records all = { .more = grow }, one = { .more = grow };
-	const struct record_handlers handlers = { .node = print_node };
 	static struct text whole;
 	unsigned int seed = 1;
 	size_t ends[N], slices, round, i;
@@ -369,8 +401,7 @@ static void what_is_not_written_is_not_missed(void **state)
 		put_random(&all, &seed, ends, N);
 		empty(cp, ++epoch);
 		assert_int_equal(add(cp, ++epoch, &all, 50, &slices), 0);
-		whole.text[0] = 0;
-		assert_int_equal(checkpoint_load(cp, &handlers, &whole), 0);
+		print_all(cp, &whole);
 		empty(cp, ++epoch);
 		for (i = 0; i < N; i++) {
 			keep_records(&one, &all, i ? ends[i - 1] : 0, ends[i]);

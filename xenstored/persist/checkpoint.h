@@ -35,11 +35,18 @@ int checkpoint_open(TALLOC_CTX *ctx, const char *dir, const char *boot_id,
 /* The journal file it includes; 0: it is empty. */
 uint64_t checkpoint_epoch(const struct checkpoint *checkpoint);
 
-/* Tells all nodes, each as created with value and permissions, in the order of
- * their creation; then those with children once more, as a change of value,
- * for their generations. Negative errno: damaged, or what the handler said. */
-int checkpoint_load(struct checkpoint *checkpoint,
-		    const struct record_handlers *handlers, void *arg);
+/* A row: the node as it would be created, and its place in the order of
+ * creation. */
+struct checkpoint_node {
+	struct rec_node node;
+	uint64_t created;
+	bool same_perms;	/* as the one before, in the same place */
+};
+typedef int checkpoint_node_fn(void *arg, const struct checkpoint_node *node);
+
+/* Tells all nodes, by path. Negative errno: damaged, or what fn said. */
+int checkpoint_load(struct checkpoint *checkpoint, checkpoint_node_fn *fn,
+		    void *arg);
 
 /* Starts over with an empty database; the old one is removed. */
 int checkpoint_reset(struct checkpoint *checkpoint);

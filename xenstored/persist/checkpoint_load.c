@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Reading the checkpoint: nodes, in the order of their creation. */
+/* Reading the checkpoint. */
 #include "persist/checkpoint_priv.h"
 
 #include <errno.h>
@@ -7,6 +7,39 @@
 #include <string.h>
 
 #include "store/path.h"
+
+#define TEXT_MAX 64		/* of permissions that are remembered */
+
+struct loading {
+	checkpoint_node_fn *fn;
+	void *arg;
+	int64_t *purged;	/* by domid */
+	/* The permissions of the row before; most are those of the next. */
+	char text[TEXT_MAX];
+	size_t text_len;
+	int64_t newest;		/* purge of an entry, 0: none */
+	bool whole;		/* nothing was purged since they were saved */
+	size_t n_list;
+	struct perm list[XENSTORE_PAYLOAD_MAX], kept[XENSTORE_PAYLOAD_MAX];
+};
+
+static int load_purged(struct checkpoint *cp, struct loading *l)
+{
+	sqlite3_stmt *st;
+	int rc;
+
+	rc = sqlite3_prepare_v2(cp->db, "SELECT domid, at FROM purged", -1,
+				&st, NULL);
+	if (rc)
+		return checkpoint_error(rc);
+	while ((rc = sqlite3_step(st)) == SQLITE_ROW)
+		l->purged[sqlite3_column_int(st, 0) & 0xffff] =
+			sqlite3_column_int64(st, 1);
+	sqlite3_finalize(st);
+	return checkpoint_error(rc);
+}
+
+/* ---- permissions --------------------------------------------------------- */
 
 /* *n: room of `list`, then how many. */
 static int parse_perms(const char *text, struct perm *list, size_t *n)
@@ -30,131 +63,89 @@ static int parse_perms(const char *text, struct perm *list, size_t *n)
 	return *n ? 0 : -EUCLEAN;
 }
 
-struct row {
-	int64_t created;
-	size_t pos;		/* of its record */
-	uint32_t seq;
-	bool inner;		/* has children */
-};
-
-struct loaded {
-	struct records records;
-	struct row *rows;
-	size_t n, room;
-	int64_t *purged;	/* by domid */
-	/* Rows come by path. Those whose paths the last one begins with: */
-	size_t chain[PATH_MAX_LEN + 1];
-	size_t depth;
-};
-
-static int grow_memory(struct records *records, size_t need)
+static int parse_new(struct loading *l, const char *text, size_t len)
 {
-	size_t room = records->room ? records->room * 2 : 1 << 20;
-	unsigned char *data;
+	size_t i;
+	int err;
 
-	while (room - records->len < need)
-		room *= 2;
-	data = realloc(records->data, room);
-	if (!data)
-		return -ENOMEM;
-	records->data = data;
-	records->room = room;
+	l->text_len = 0;
+	l->newest = 0;
+	l->n_list = XENSTORE_PAYLOAD_MAX;
+	err = parse_perms(text, l->list, &l->n_list);
+	if (err)
+		return err;
+	for (i = 1; i < l->n_list; i++)
+		if (l->newest < l->purged[l->list[i].domid])
+			l->newest = l->purged[l->list[i].domid];
+	if (len < TEXT_MAX) {
+		memcpy(l->text, text, len);
+		l->text_len = len;
+	}
 	return 0;
 }
 
-static int load_purged(struct checkpoint *cp, struct loaded *l)
-{
-	sqlite3_stmt *st;
-	int rc;
-
-	rc = sqlite3_prepare_v2(cp->db, "SELECT domid, at FROM purged", -1,
-				&st, NULL);
-	if (rc)
-		return checkpoint_error(rc);
-	while ((rc = sqlite3_step(st)) == SQLITE_ROW)
-		l->purged[sqlite3_column_int(st, 0) & 0xffff] =
-			sqlite3_column_int64(st, 1);
-	sqlite3_finalize(st);
-	return checkpoint_error(rc);
-}
-
-/* Drops the entries that were purged since the list was saved. */
-static size_t purge_list(const struct loaded *l, int64_t saved,
-			 struct perm *list, size_t n)
+/* Without the entries that were purged since the list was saved. */
+static size_t purge_list(struct loading *l, int64_t saved)
 {
 	size_t i, kept = 1;
 
-	for (i = 1; i < n; i++)
-		if (l->purged[list[i].domid] <= saved)
-			list[kept++] = list[i];
+	l->kept[0] = l->list[0];
+	for (i = 1; i < l->n_list; i++)
+		if (l->purged[l->list[i].domid] <= saved)
+			l->kept[kept++] = l->list[i];
 	return kept;
 }
 
-/* Finds the parent of the row that comes next. */
-static void mark_parent(struct loaded *l, const char *path)
+static int load_perms(struct loading *l, sqlite3_stmt *st, int i, int64_t saved,
+		      struct checkpoint_node *row)
 {
-	const char *other;
-	size_t len;
+	const char *text = (const char *)sqlite3_column_text(st, i);
+	const size_t len = sqlite3_column_bytes(st, i);
+	const bool again = text && len && len == l->text_len &&
+			   !memcmp(text, l->text, len);
+	const bool was_whole = l->whole;
+	int err = 0;
 
-	while (l->depth) {
-		other = record_node_path(l->records.data +
-					 l->rows[l->chain[l->depth - 1]].pos);
-		len = strlen(other);
-		if (!strncmp(path, other, len)) {
-			if (path[len] == '/' || !strcmp(other, "/"))
-				l->rows[l->chain[l->depth - 1]].inner = true;
-			break;
-		}
-		l->depth--;
-	}
-	if (l->depth <= PATH_MAX_LEN)
-		l->chain[l->depth++] = l->n;
-}
-
-static int load_row(struct loaded *l, sqlite3_stmt *st)
-{
-	struct perm list[XENSTORE_PAYLOAD_MAX];
-	struct rec_node rec = { .what = REC_CREATE | REC_VALUE | REC_PERMS,
-				.perms = list,
-				.n_perms = XENSTORE_PAYLOAD_MAX };
-	const char *perms = (const char *)sqlite3_column_text(st, 2);
-	struct row *rows;
-	int err;
-
-	rec.path = (const char *)sqlite3_column_text(st, 0);
-	rec.value.data = sqlite3_column_blob(st, 1);
-	rec.value.len = sqlite3_column_bytes(st, 1);
-	rec.generation = sqlite3_column_int64(st, 3);
-	if (!rec.path || !perms)
-		return -EUCLEAN;
-	err = parse_perms(perms, list, &rec.n_perms);
+	if (!again)
+		err = text ? parse_new(l, text, len) : -EUCLEAN;
 	if (err)
 		return err;
-	rec.n_perms = purge_list(l, sqlite3_column_int64(st, 5), list,
-				 rec.n_perms);
-	if (l->n == l->room) {
-		l->room = l->room ? l->room * 2 : 4096;
-		rows = realloc(l->rows, l->room * sizeof(*rows));
-		if (!rows)
-			return -ENOMEM;
-		l->rows = rows;
-	}
-	mark_parent(l, rec.path);
-	l->rows[l->n++] = (struct row){ sqlite3_column_int64(st, 4),
-					l->records.len, l->records.seq,
-					false };
-	record_node(&l->records, &rec);
-	return l->records.err;
+	l->whole = l->newest <= saved;
+	row->same_perms = again && was_whole && l->whole;
+	row->node.perms = l->whole ? l->list : l->kept;
+	row->node.n_perms = l->whole ? l->n_list : purge_list(l, saved);
+	return 0;
 }
 
-static int load_rows(struct checkpoint *cp, struct loaded *l)
+/* ---- rows ---------------------------------------------------------------- */
+
+static int load_row(struct loading *l, sqlite3_stmt *st)
+{
+	struct checkpoint_node row = {
+		.node.what = REC_CREATE | REC_VALUE | REC_PERMS,
+	};
+	int err;
+
+	row.node.path = (const char *)sqlite3_column_text(st, 0);
+	row.node.value.data = sqlite3_column_blob(st, 1);
+	row.node.value.len = sqlite3_column_bytes(st, 1);
+	row.node.generation = sqlite3_column_int64(st, 3);
+	row.created = sqlite3_column_int64(st, 4);
+	if (!row.node.path)
+		return -EUCLEAN;
+	err = load_perms(l, st, 2, sqlite3_column_int64(st, 5), &row);
+	return err ? err : l->fn(l->arg, &row);
+}
+
+static int load_rows(struct checkpoint *cp, struct loading *l)
 {
 	sqlite3_stmt *st;
 	int rc, err = 0;
 
+	/* The table is sorted so. */
 	rc = sqlite3_prepare_v2(cp->db, "SELECT path, value, permissions,"
-				" generation, created, saved FROM nodes", -1,
-				&st, NULL);
+				" generation, created, saved FROM nodes"
+				" ORDER BY path", -1, &st, NULL);
 	if (rc)
 		return checkpoint_error(rc);
 	while (!err && (rc = sqlite3_step(st)) == SQLITE_ROW)
@@ -163,73 +154,22 @@ static int load_rows(struct checkpoint *cp, struct loaded *l)
 	return err ? err : checkpoint_error(rc);
 }
 
-static int by_creation(const void *a, const void *b)
+int checkpoint_load(struct checkpoint *cp, checkpoint_node_fn *fn, void *arg)
 {
-	const struct row *x = a, *y = b;
-
-	return x->created < y->created ? -1 : x->created > y->created;
-}
-
-struct retell {
-	const struct record_handlers *handlers;
-	void *arg;
-};
-
-static int retell_node(void *arg, const struct rec_node *rec)
-{
-	const struct retell *to = arg;
-	struct rec_node again = *rec;
-
-	again.what = REC_VALUE;
-	return to->handlers->node(to->arg, &again);
-}
-
-/* A node that gets a child takes over the child's generation; so those of
- * inner nodes are told once more, when all are there. */
-static int tell_rows(const struct loaded *l,
-		     const struct record_handlers *handlers, void *arg)
-{
-	const struct record_handlers again = { .node = retell_node };
-	struct retell to = { handlers, arg };
-	size_t i, pos;
-	uint32_t seq;
-	int err = 0;
-
-	for (i = 0; !err && i < l->n; i++) {
-		pos = l->rows[i].pos;
-		seq = l->rows[i].seq;
-		err = record_reread(l->records.data, l->records.len, &pos,
-				    &seq, handlers, arg);
-	}
-	for (i = 0; !err && i < l->n; i++) {
-		if (!l->rows[i].inner)
-			continue;
-		pos = l->rows[i].pos;
-		seq = l->rows[i].seq;
-		err = record_reread(l->records.data, l->records.len, &pos,
-				    &seq, &again, &to);
-	}
-	return err;
-}
-
-int checkpoint_load(struct checkpoint *cp,
-		    const struct record_handlers *handlers, void *arg)
-{
-	struct loaded l = { .records = { .more = grow_memory } };
+	struct loading *l = calloc(1, sizeof(*l));
 	int err = -ENOMEM;
 
-	l.purged = calloc(UINT16_MAX + 1, sizeof(*l.purged));
-	if (l.purged)
-		err = load_purged(cp, &l);
-	if (!err)
-		err = load_rows(cp, &l);
-	if (!err && l.n && handlers->node) {
-		qsort(l.rows, l.n, sizeof(*l.rows), by_creation);
-		err = tell_rows(&l, handlers, arg);
+	if (l)
+		l->purged = calloc(UINT16_MAX + 1, sizeof(*l->purged));
+	if (l && l->purged) {
+		l->fn = fn;
+		l->arg = arg;
+		err = load_purged(cp, l);
+		if (!err)
+			err = load_rows(cp, l);
 	}
-	free(l.records.data);
-	free(l.rows);
-	free(l.purged);
+	if (l)
+		free(l->purged);
+	free(l);
 	return err;
 }
-

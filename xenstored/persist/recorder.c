@@ -489,10 +489,10 @@ int recorder_new(TALLOC_CTX *ctx, const struct recorder_options *options,
 	return 0;
 }
 
-int recorder_read(struct recorder *r, const struct record_handlers *nodes,
-		  void *arg, struct image *image, struct journal_found *found)
+int recorder_read(struct recorder *r, struct revival *revival,
+		  struct image *image, struct journal_found *found)
 {
-	int err = checkpoint_load(r->checkpoint, nodes, arg);
+	int err = revive_checkpoint(revival, r->checkpoint);
 
 	if (err)
 		log_error("the checkpoint cannot be read: %s", strerror(-err));

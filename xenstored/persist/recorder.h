@@ -16,6 +16,7 @@
 #include "domains.h"
 #include "persist/image.h"
 #include "persist/journal.h"
+#include "persist/revive.h"
 
 struct recorder;
 
@@ -34,11 +35,11 @@ int recorder_new(TALLOC_CTX *ctx, const struct recorder_options *options,
 		 struct recorder **out);
 
 /*
- * Reads what predecessors left: nodes as they are to `nodes`, the rest into
- * the image. With `*found` empty there was nothing.
+ * Reads what predecessors left: nodes to the revival, the rest into the image,
+ * which hands nodes on to the revival, too. With `*found` empty there was
+ * nothing.
  */
-int recorder_read(struct recorder *recorder,
-		  const struct record_handlers *nodes, void *arg,
+int recorder_read(struct recorder *recorder, struct revival *revival,
 		  struct image *image, struct journal_found *found);
 
 /* Begins to listen, and writes the first account; `all`: what was read is not

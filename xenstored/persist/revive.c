@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "io/ring.h"
 #include "io/sock.h"
+#include "store/builder.h"
 #include "store/path.h"
 #include "store/tree.h"
 
@@ -125,6 +126,50 @@ const struct record_handlers revival_nodes = {
 	.node_remove = revive_node_remove,
 	.purge = revive_purge,
 };
+
+struct loading {
+	struct perms_table *table;
+	struct builder *builder;
+	struct perms *perms;	/* of the row before */
+};
+
+static int load_node(void *arg, const struct checkpoint_node *row)
+{
+	const struct rec_node *rec = &row->node;
+	struct loading *l = arg;
+	struct perms *perms;
+	int err;
+
+	if (!row->same_perms) {
+		err = perms_intern(l->table, rec->perms, rec->n_perms, &perms);
+		if (err)
+			return err;
+		perms_unref(l->perms);
+		l->perms = perms;
+	}
+	return builder_add(l->builder, rec->path, rec->value, l->perms,
+			   rec->generation, row->created);
+}
+
+int revive_checkpoint(struct revival *revival, struct checkpoint *checkpoint)
+{
+	struct loading l = { .table = store_perms_table(revival->store) };
+	int err, end_err;
+
+	node_unref(revival->root);
+	revival->root = NULL;
+	err = builder_new(NULL, store_nodes(revival->store), &l.builder);
+	if (err)
+		return err;
+	err = checkpoint_load(checkpoint, load_node, &l);
+	if (err != -ENOMEM) {
+		end_err = builder_end(l.builder, &revival->root);
+		err = end_err ? end_err : err;
+	}
+	perms_unref(l.perms);
+	talloc_free(l.builder);
+	return err;
+}
 
 int revive_store(struct revival *revival, uint64_t generation)
 {

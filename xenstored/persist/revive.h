@@ -12,6 +12,7 @@
 
 #include "domains.h"
 #include "io/loop.h"
+#include "persist/checkpoint.h"
 #include "persist/image.h"
 #include "persist/journal.h"
 
@@ -24,6 +25,10 @@ struct revival {
 
 /* For image_new(), with a struct revival as argument. */
 extern const struct record_handlers revival_nodes;
+
+/* All nodes of the checkpoint; what was before is forgotten. Negative errno: it
+ * is damaged, and what could be read is there. */
+int revive_checkpoint(struct revival *revival, struct checkpoint *checkpoint);
 
 /* Makes the nodes the store's, if there are any; they are gone from *revival
  * in any case. */
