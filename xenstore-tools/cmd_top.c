@@ -73,12 +73,14 @@ static char *add_lines(struct sample *s, char *text)
 	return NULL;
 }
 
-/* The number behind a name; 0 if there is none. */
-static uint64_t counter(const char *text, const char *name)
+/* The number behind a name. */
+static bool counter(const char *text, const char *name, uint64_t *out)
 {
 	const char *p = strstr(text, name);
 
-	return p ? strtoull(p + strlen(name), NULL, 10) : 0;
+	if (p)
+		*out = strtoull(p + strlen(name), NULL, 10);
+	return p;
 }
 
 static bool take_sample(struct job *j, struct sample *s)
@@ -86,15 +88,21 @@ static bool take_sample(struct job *j, struct sample *s)
 	char *text = xs_control_command(j->xs, "stats", NULL, 0);
 	struct timespec now;
 	char *arg = NULL;
+	bool known;
 
 	*s = (struct sample){ 0 };
 	if (!text)
 		return false;
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	s->when = now.tv_sec + now.tv_nsec / 1e9;
-	s->requests = counter(text, "Requests executed");
-	s->accepted = counter(text, "Socket connections accepted");
+	known = counter(text, "Requests executed", &s->requests) &&
+		counter(text, "Socket connections accepted", &s->accepted);
 	free(text);
+	if (!known) {
+		/* oxenstored says yes to what it has never heard of. */
+		errno = EINVAL;
+		return false;
+	}
 	do {
 		text = xs_control_command(j->xs, "connections", arg,
 					  arg ? strlen(arg) + 1 : 0);
