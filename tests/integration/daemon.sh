@@ -226,6 +226,8 @@ served; ok $? "... without a pause"
 has "$(cat "$tmp/log")" 'cannot open or write .*/trace/pipe: No such device' "... and the log tells why"
 timeout 5 xenstore-write /after 4 && sleep 0.1
 has "$(tr -d '\0' <"$tmp/trace/third")" 'WRITE \(/after 4\)' "... and the trace goes where it went"
+xenstore-control memreport "$tmp/trace/report" >/dev/null
+has "$(cat "$tmp/trace/report")" 'struct session ' "memreport tells what there is"
 out=$(timeout 5 xenstore-control memreport "$tmp/trace/pipe" 2>&1); rc=$?
 is "$rc:$out" "3:Error 5 when trying to execute command." "memreport to a pipe that nobody reads is refused"
 served; ok $? "... without a pause"

@@ -169,10 +169,13 @@ static int control_logfile(struct request *req, const char **arg, size_t n)
 static void memreport(const struct op_world *world, FILE *f)
 {
 	const struct nodes *nodes = store_nodes(world->store);
+	const void *top = world->store;
 
+	while (talloc_parent(top))
+		top = talloc_parent(top);
 	fprintf(f, "nodes: %zu bytes in use, %zu bytes mapped\n",
 		nodes_bytes(nodes), nodes_mapped(nodes));
-	talloc_report_full(NULL, f);
+	talloc_report_full(top, f);
 	malloc_info(0, f);
 }
 
