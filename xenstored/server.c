@@ -13,8 +13,12 @@
 #include "base/log.h"
 #include "persist/recorder.h"
 
-/* Requests in one tick, and removed nodes given back in one. */
+/* Requests in one tick, and the time for them, us: as long does a reply wait
+ * that is there already, whatever others ask for. The clock is read once in a
+ * few requests. And removed nodes given back in one. */
 #define TICK_REQUESTS 1024
+#define TICK_US 4000
+#define REQUESTS_PER_LOOK 8
 #define TICK_REAP 512
 /* How often waiting events and listings are looked at, ms. */
 #define HOUSEKEEPING_MS 1000
@@ -78,6 +82,9 @@ static void server_rounds(struct server *server)
 	struct session *session;
 
 	for (int i = 0; i < TICK_REQUESTS; i++) {
+		if (i && i % REQUESTS_PER_LOOK == 0 &&
+		    loop_busy_us(server->loop) > TICK_US)
+			break;
 		session = list_first(&server->sessions.ready, struct session,
 				     in_ready);
 		if (!session || server->world.live.phase == LIVE_LEAVING ||

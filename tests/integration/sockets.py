@@ -317,6 +317,27 @@ def test_turn():
             return 'it waited for %.1f s' % (time.monotonic() - start)
 
 
+def test_heavy():
+    """Replies do not wait until all that others asked for is done"""
+    def passes():
+        stats = asker.call('CONTROL', b'stats\0').decode()
+        return int(stats.split('Passes of the main loop')[1].split()[0])
+    asker, slow = Client(PATH), connect()
+    slow.sendall(b''.join(request('WATCH', b'/w\0%d\0' % i)
+                          for i in range(500)))
+    for _ in range(1000):    # with the first events
+        recv_message(slow)
+    before = passes()
+    report = PATH + '.report'    # of everything there is
+    at_once((slow, request('CONTROL', b'memreport\0%s\0' %
+                           report.encode()) * 300))
+    for _ in range(300):
+        recv_message(slow)
+    os.unlink(report)
+    if passes() - before < 8:
+        return 'all of it was done in %d passes' % (passes() - before)
+
+
 def test_memory():
     """Clients that come and go leave no memory behind"""
     def round_():

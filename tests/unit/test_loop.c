@@ -147,6 +147,8 @@ static void a_timer_fires_once(void **state)
 	assert_int_equal(seen->fired, 1);
 	assert_false(loop_timer_armed(timer));
 	assert_true(loop_now(seen->loop) >= begin + 29);
+	usleep(2000);
+	assert_true(loop_busy_us(seen->loop) >= 2000);
 
 	loop_timer_set(timer, 5);
 	loop_timer_cancel(timer);

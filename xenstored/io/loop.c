@@ -9,7 +9,7 @@
 
 struct loop {
 	struct event_base *base;
-	uint64_t now;
+	uint64_t read_us;	/* when the clock was read */
 	bool stop;
 };
 
@@ -35,12 +35,12 @@ struct loop_signal {
 	void *arg;
 };
 
-static void loop_read_clock(struct loop *loop)
+static uint64_t clock_us(void)
 {
 	struct timespec ts;
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
-	loop->now = (uint64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+	return (uint64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
 }
 
 static int loop_free(struct loop *loop)
@@ -66,7 +66,7 @@ int loop_new(TALLOC_CTX *ctx, struct loop **out)
 		return -ENOMEM;
 	}
 	talloc_set_destructor(loop, loop_free);
-	loop_read_clock(loop);
+	loop->read_us = clock_us();
 	*out = loop;
 	return 0;
 }
@@ -243,7 +243,7 @@ int loop_run(struct loop *loop, bool (*tick)(void *arg), void *arg)
 				    EVLOOP_ONCE | EVLOOP_NO_EXIT_ON_EMPTY |
 				    (busy ? EVLOOP_NONBLOCK : 0)) < 0)
 			return -EIO;
-		loop_read_clock(loop);
+		loop->read_us = clock_us();
 		busy = tick(arg);
 	}
 	return 0;
@@ -256,5 +256,10 @@ void loop_stop(struct loop *loop)
 
 uint64_t loop_now(const struct loop *loop)
 {
-	return loop->now;
+	return loop->read_us / 1000;
+}
+
+uint64_t loop_busy_us(const struct loop *loop)
+{
+	return clock_us() - loop->read_us;
 }

@@ -64,5 +64,7 @@ void loop_stop(struct loop *loop);
 
 /* Monotonic milliseconds, read once per pass. */
 uint64_t loop_now(const struct loop *loop);
+/* Microseconds since then. */
+uint64_t loop_busy_us(const struct loop *loop);
 
 #endif
