@@ -135,12 +135,16 @@ static const char *input(void)
 {
 	static char *text;
 	size_t room = 0;
+	ssize_t len;
 
 	if (text)
 		return text;
-	if (getdelim(&text, &room, '\0', stdin) < 0) {
-		if (ferror(stdin))
-			err(1, "standard input");
+	len = getdelim(&text, &room, '\0', stdin);
+	if (ferror(stdin))
+		err(1, "standard input");
+	if (len > 0 && !text[len - 1])
+		errx(1, "standard input is no text");
+	if (len < 0) {
 		text = text_alloc(text, 1);
 		*text = '\0';
 	}

@@ -162,6 +162,9 @@ def dump_and_load(c):
     expect("load: what is too long is told",
            run("load", input=b"n0 /t/c " + b"x" * 5000), 1, b"",
            b"xenstore: could not load /t/c: Argument list too long\n")
+    expect("load: what is no text is no dump",
+           run("load", input=b"n0 /t/c changed\n\0n0 /t/c v\n"), 1, b"",
+           b"xenstore: standard input is no text\n")
     tap.ok(c.read(b"/t/c") == b"", PEER + ": load: all or nothing")
     expect("load: nothing", run("load", input=b""), 0, b"")
     expect("dump: what is not there", run("dump", "/nope"), 1, b"",
