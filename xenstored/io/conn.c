@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "base/fault.h"
-#include "base/hash.h"
+#include "io/outq.h"
 
 #define INPUT_SIZE 65536
 #define IOVECS 256
@@ -19,59 +19,32 @@
 struct conn_pool {
 	char *input;
 	struct conn *lessee;		/* its frame borrows what it received */
-	struct hash_table *events;	/* queued, not begun; see O3 */
-	uint64_t now;
+	struct outq_pool *queues;
 	const struct conn_tap *tap;	/* NULL: nobody listens */
-};
-
-/* A queued message. */
-struct out {
-	struct list in_queue;
-	struct list in_events;		/* linked: an event not begun */
-	struct hash_item item;		/* in pool->events if `hashed` */
-	struct conn *conn;
-	struct flight *flight;
-	uint64_t queued_at;
-	size_t size;			/* header and payload */
-	bool hashed;
-	bool walked;			/* by conn_each_new() */
-	struct xsd_sockmsg hdr;
-	char payload[];
-};
-
-struct flight {
-	struct list in_conn;
-	struct conn *conn;		/* NULL: has gone */
-	unsigned int refs;
 };
 
 struct conn {
 	struct conn_pool *pool;
 	struct transport *transport;
 	const struct who *who;
-	struct ledger *ledger;
 	struct conn_user user;
 	struct frame *frame;
-	struct list queue;		/* struct out */
-	struct list events;		/* struct out, in order of queueing */
+	struct outq queue;
 	struct list flights;
-	size_t queued_bytes;
-	uint32_t queued;
-	uint32_t sent;			/* bytes of the first in the queue */
 	uint64_t in, out;		/* positions; see conn_in() */
 	uint32_t ahead;			/* bytes received behind `in` */
 	uint32_t last;			/* size of the request given out last */
-	bool is_socket;
+	bool is_socket : 1;
 	bool readable;			/* the transport may have input */
-	bool attention;			/* look at it even if throttled */
-	bool muted;			/* the transport does not report input */
-	bool throttled;			/* conn_next() refused by a limit */
-	bool held;
-	bool blocked;			/* the transport takes no output */
-	bool dirty;			/* told, not yet flushed */
-	bool ignored;
-	bool lost;
-	bool closing;			/* no more input, output still may go */
+	bool attention : 1;		/* look at it even if throttled */
+	bool muted : 1;			/* the transport reports no input */
+	bool throttled : 1;		/* conn_next() refused by a limit */
+	bool held : 1;
+	bool blocked : 1;		/* the transport takes no output */
+	bool dirty : 1;			/* told, not yet flushed */
+	bool ignored : 1;
+	bool lost : 1;
+	bool closing : 1;		/* no more input, output still may go */
 	struct conn_stats stats;
 };
 
@@ -81,7 +54,7 @@ int conn_pool_new(TALLOC_CTX *ctx, struct conn_pool **out)
 
 	if (pool)
 		pool->input = talloc_size(pool, INPUT_SIZE);
-	if (!pool || !pool->input || hash_table_new(pool, &pool->events)) {
+	if (!pool || !pool->input || outq_pool_new(pool, &pool->queues)) {
 		talloc_free(pool);
 		return -ENOMEM;
 	}
@@ -91,9 +64,8 @@ int conn_pool_new(TALLOC_CTX *ctx, struct conn_pool **out)
 
 void conn_pool_set_now(struct conn_pool *pool, uint64_t now)
 {
-	pool->now = now;
+	outq_pool_set_now(pool->queues, now);
 }
-
 
 #define TAP(conn, name, ...)                                                   \
 	do {                                                                   \
@@ -112,13 +84,13 @@ static void conn_call(struct conn *conn, enum conn_call call)
 
 static const char *conn_limit(const struct conn *conn)
 {
-	if (conn->queued_bytes >= OUTPUT_STOP)
+	if (conn->queue.bytes >= OUTPUT_STOP)
 		return "unread output";
-	if (!conn->ledger || conn->who->privileged)
+	if (!conn->queue.ledger || conn->who->privileged)
 		return NULL;
-	if (!ledger_admits(conn->ledger, QUOTA_OUTSTANDING, 1))
+	if (!ledger_admits(conn->queue.ledger, QUOTA_OUTSTANDING, 1))
 		return "outstanding";
-	if (!ledger_admits(conn->ledger, QUOTA_MEMORY, 0))
+	if (!ledger_admits(conn->queue.ledger, QUOTA_MEMORY, 0))
 		return "memory";
 	return NULL;
 }
@@ -159,115 +131,24 @@ const char *conn_throttled(const struct conn *conn)
 	return conn_limit(conn);
 }
 
-/* ---- requests in flight -------------------------------------------------- */
+static void conn_on_landed(void *arg)
+{
+	struct conn *conn = arg;
+
+	ledger_refund(conn->queue.ledger, QUOTA_OUTSTANDING, 1);
+	conn_recheck(conn);
+}
 
 struct flight *conn_flight(struct conn *conn)
 {
 	struct flight *flight;
 
-	if (!conn->ledger || conn->who->privileged)
+	if (!conn->queue.ledger || conn->who->privileged)
 		return NULL;
-	flight = malloc(sizeof(*flight));
-	if (!flight)
-		return NULL;
-	flight->conn = conn;
-	flight->refs = 1;
-	list_add_tail(&conn->flights, &flight->in_conn);
-	ledger_charge(conn->ledger, QUOTA_OUTSTANDING, 1);
-	return flight;
-}
-
-struct flight *flight_ref(struct flight *flight)
-{
+	flight = flight_new(&conn->flights, conn_on_landed, conn);
 	if (flight)
-		flight->refs++;
+		ledger_charge(conn->queue.ledger, QUOTA_OUTSTANDING, 1);
 	return flight;
-}
-
-static void flight_land(struct flight *flight)
-{
-	ledger_refund(flight->conn->ledger, QUOTA_OUTSTANDING, 1);
-	list_del(&flight->in_conn);
-	flight->conn = NULL;
-}
-
-void flight_unref(struct flight *flight)
-{
-	struct conn *conn;
-
-	if (!flight || --flight->refs)
-		return;
-	conn = flight->conn;
-	if (conn) {
-		flight_land(flight);
-		conn_recheck(conn);
-	}
-	free(flight);
-}
-
-/* ---- the queue ----------------------------------------------------------- */
-
-/* What keeping a message of so many bytes costs. Small ones are mostly what is
- * kept about them. */
-static size_t out_cost(size_t size)
-{
-	return sizeof(struct out) - sizeof(struct xsd_sockmsg) + size;
-}
-
-static struct out *out_new(struct conn *conn, const struct xsd_sockmsg *hdr)
-{
-	size_t size = sizeof(*hdr) + hdr->len;
-	struct out *out = malloc(sizeof(*out) + hdr->len);
-
-	if (!out)
-		return NULL;
-	out->conn = conn;
-	out->flight = NULL;
-	out->queued_at = conn->pool->now;
-	out->size = size;
-	out->hashed = false;
-	out->walked = false;
-	out->hdr = *hdr;
-	list_init(&out->in_events);
-	list_add_tail(&conn->queue, &out->in_queue);
-	conn->queued++;
-	conn->queued_bytes += size;
-	if (conn->ledger)
-		ledger_charge(conn->ledger, QUOTA_MEMORY, out_cost(size));
-	return out;
-}
-
-/* From now on it is neither merged with an equal one nor dropped. */
-static void out_begin(struct out *out)
-{
-	list_del(&out->in_events);
-	if (out->hashed)
-		hash_del(out->conn->pool->events, &out->item);
-	out->hashed = false;
-}
-
-static void out_free(struct out *out)
-{
-	struct conn *conn = out->conn;
-
-	out_begin(out);
-	list_del(&out->in_queue);
-	conn->queued--;
-	conn->queued_bytes -= out->size;
-	if (conn->ledger)
-		ledger_refund(conn->ledger, QUOTA_MEMORY,
-			      out_cost(out->size));
-	flight_unref(out->flight);
-	free(out);
-}
-
-static void conn_drop_output(struct conn *conn)
-{
-	struct out *out;
-
-	while ((out = list_first(&conn->queue, struct out, in_queue)))
-		out_free(out);
-	conn->sent = 0;
 }
 
 static void conn_tell_dirty(struct conn *conn)
@@ -282,7 +163,7 @@ static void conn_tell_dirty(struct conn *conn)
 
 static void conn_drop_all(struct conn *conn)
 {
-	conn_drop_output(conn);
+	outq_clear(&conn->queue);
 	frame_reset(conn->frame);
 	conn->held = false;
 	conn->throttled = false;
@@ -350,7 +231,7 @@ static void conn_on_ready(void *arg, bool readable, bool writable)
 		return;
 	if (writable) {
 		conn->blocked = false;
-		if (conn->queued)
+		if (conn->queue.count)
 			conn_tell_dirty(conn);
 	}
 	if (!readable)
@@ -367,12 +248,9 @@ static void conn_on_ready(void *arg, bool readable, bool writable)
 
 static int conn_free(struct conn *conn)
 {
-	struct flight *flight;
-
 	conn->lost = true;
-	conn_drop_output(conn);
-	while ((flight = list_first(&conn->flights, struct flight, in_conn)))
-		flight_land(flight);
+	outq_clear(&conn->queue);
+	flights_land(&conn->flights);
 	if (conn->pool->lessee == conn)
 		conn->pool->lessee = NULL;
 	return 0;
@@ -393,11 +271,9 @@ int conn_new(TALLOC_CTX *ctx, struct conn_pool *pool,
 	conn->pool = pool;
 	conn->transport = talloc_steal(conn, transport);
 	conn->who = who;
-	conn->ledger = ledger;
 	conn->user = *user;
 	conn->is_socket = transport->ops->fd(transport) >= 0;
-	list_init(&conn->queue);
-	list_init(&conn->events);
+	outq_init(&conn->queue, pool->queues, ledger);
 	list_init(&conn->flights);
 	talloc_set_destructor(conn, conn_free);
 	transport->ready = conn_on_ready;
@@ -588,7 +464,6 @@ int conn_reply(struct conn *conn, const struct xsd_sockmsg *to, uint32_t type,
 	       struct blob payload, struct flight *flight)
 {
 	struct xsd_sockmsg hdr = *to;
-	struct out *out;
 
 	if (payload.len > XENSTORE_PAYLOAD_MAX)
 		return E2BIG;
@@ -596,85 +471,36 @@ int conn_reply(struct conn *conn, const struct xsd_sockmsg *to, uint32_t type,
 		return 0;
 	hdr.type = type;
 	hdr.len = payload.len;
-	out = out_new(conn, &hdr);
-	if (!out) {
+	if (outq_add(&conn->queue, &hdr, payload, flight)) {
 		conn_break(conn, XENSTORE_ERROR_COMM, "out of memory");
 		return -ENOMEM;
 	}
-	if (payload.len)
-		memcpy(out->payload, payload.data, payload.len);
-	out->flight = flight_ref(flight);
 	conn->stats.replies++;
 	conn_tell_dirty(conn);
 	return 0;
 }
 
-/* The queued event with this path and token, and the hash for a new one. */
-static struct out *event_find(struct conn *conn, const char *path, size_t plen,
-			      const char *token, size_t tlen, uint64_t *hash)
-{
-	struct hash_table *table = conn->pool->events;
-	struct hash_item *item;
-	struct out *out;
-
-	*hash = hash_bytes(table, (uintptr_t)conn, path, plen);
-	*hash = hash_bytes(table, *hash, token, tlen);
-	for (item = hash_first(table, *hash); item; item = hash_next(item)) {
-		out = hash_entry(item, struct out, item);
-		if (out->conn == conn && out->hdr.len == plen + tlen &&
-		    !memcmp(out->payload, path, plen) &&
-		    !memcmp(out->payload + plen, token, tlen))
-			return out;
-	}
-	return NULL;
-}
-
-static bool event_admitted(struct conn *conn, size_t len)
-{
-	if (conn->queued_bytes >= OUTPUT_LOST) {
-		conn_break(conn, XENSTORE_ERROR_COMM, "does not read");
-		return false;
-	}
-	return !conn->ledger || conn->who->privileged ||
-	       ledger_admits(conn->ledger, QUOTA_MEMORY,
-			     out_cost(sizeof(struct xsd_sockmsg) + len));
-}
-
 void conn_event(struct conn *conn, const char *path, const char *token,
 		struct flight *cause)
 {
-	size_t plen = strlen(path) + 1, tlen = strlen(token) + 1;
-	struct xsd_sockmsg hdr = {
-		.type = XS_WATCH_EVENT,
-		.len = plen + tlen,
-	};
-	bool special = path[0] == '@';
-	uint64_t hash = 0;
-	struct out *out = NULL;
+	bool bounded = conn->queue.ledger && !conn->who->privileged;
+	int err;
 
 	if (conn->lost)
 		return;
-	if (!special && event_find(conn, path, plen, token, tlen, &hash)) {
+	if (conn->queue.bytes >= OUTPUT_LOST) {
+		conn_break(conn, XENSTORE_ERROR_COMM, "does not read");
+		return;
+	}
+	err = outq_add_event(&conn->queue, path, token, bounded, cause);
+	if (err == EEXIST) {
 		conn->stats.events_merged++;
-		return;
-	}
-	if (plen + tlen <= XENSTORE_PAYLOAD_MAX &&
-	    event_admitted(conn, plen + tlen))
-		out = out_new(conn, &hdr);
-	if (!out) {
+	} else if (err) {
 		conn->stats.events_dropped++;
-		return;
+	} else {
+		conn->stats.events++;
+		conn_tell_dirty(conn);
 	}
-	memcpy(out->payload, path, plen);
-	memcpy(out->payload + plen, token, tlen);
-	out->flight = flight_ref(cause);
-	list_add_tail(&conn->events, &out->in_events);
-	if (!special) {
-		hash_add(conn->pool->events, &out->item, hash);
-		out->hashed = true;
-	}
-	conn->stats.events++;
-	conn_tell_dirty(conn);
 }
 
 int conn_restore(struct conn *conn, uint64_t in, uint64_t out,
@@ -689,114 +515,43 @@ int conn_restore(struct conn *conn, uint64_t in, uint64_t out,
 	return frame_keep(conn->frame);
 }
 
-/* May it still be merged with an equal one, or dropped? */
-static void out_restore_event(struct out *out)
-{
-	struct conn *conn = out->conn;
-	size_t plen = strnlen(out->payload, out->hdr.len) + 1;
-	uint64_t hash;
-
-	if (out->hdr.type != XS_WATCH_EVENT || plen > out->hdr.len)
-		return;
-	list_add_tail(&conn->events, &out->in_events);
-	if (out->payload[0] == '@')
-		return;
-	event_find(conn, out->payload, plen, out->payload + plen,
-		   out->hdr.len - plen, &hash);
-	hash_add(conn->pool->events, &out->item, hash);
-	out->hashed = true;
-}
-
 int conn_restore_output(struct conn *conn, struct blob message, size_t sent)
 {
-	struct xsd_sockmsg hdr = { 0 };
-	bool whole = message.len >= sizeof(hdr);
-	struct out *out;
+	int err = outq_restore(&conn->queue, message, sent);
 
-	if (whole) {
-		memcpy(&hdr, message.data, sizeof(hdr));
-		whole = sizeof(hdr) + hdr.len == message.len;
-	}
-	/* What is left of a message is bytes like others. */
-	if (!whole)
-		hdr.len = message.len;
-	out = out_new(conn, &hdr);
-	if (!out)
-		return -ENOMEM;
-	if (whole) {
-		memcpy(out->payload, (const char *)message.data + sizeof(hdr),
-		       hdr.len);
-		if (!sent)
-			out_restore_event(out);
-	} else {
-		memcpy((char *)&out->hdr, message.data,
-		       message.len < sizeof(hdr) ? message.len : sizeof(hdr));
-		if (message.len > sizeof(hdr))
-			memcpy(out->payload,
-			       (const char *)message.data + sizeof(hdr),
-			       message.len - sizeof(hdr));
-		conn->queued_bytes -= sizeof(hdr);
-		if (conn->ledger)
-			ledger_refund(conn->ledger, QUOTA_MEMORY, sizeof(hdr));
-		out->size = message.len;
-	}
-	out->walked = true;
-	if (conn->queue.next == &out->in_queue)
-		conn->sent = sent;
+	if (err)
+		return err;
 	conn_tell_dirty(conn);
 	return 0;
 }
 
 size_t conn_queued(const struct conn *conn)
 {
-	return conn->queued;
+	return conn->queue.count;
 }
 
 size_t conn_queued_bytes(const struct conn *conn)
 {
-	return conn->queued_bytes;
+	return conn->queue.bytes;
 }
 
 static void conn_sent(struct conn *conn, size_t n)
 {
-	struct out *out;
-
 	conn->stats.bytes_out += n;
 	conn->out += n;
 	if (n)
 		TAP(conn, sent, conn->out);
-	while (n) {
-		size_t left;
-
-		out = list_first(&conn->queue, struct out, in_queue);
-		left = out->size - conn->sent;
-		if (n < left) {
-			out_begin(out);
-			conn->sent += n;
-			return;
-		}
-		n -= left;
-		conn->sent = 0;
-		out_free(out);
-	}
+	outq_sent(&conn->queue, n);
 }
 
 /* One write. True: all that it was given has gone. */
 static bool conn_send(struct conn *conn)
 {
 	struct iovec iov[IOVECS];
-	size_t put, want = 0, skip = conn->sent;
-	struct out *out;
-	int n = 0, err;
+	size_t put, want;
+	int n = outq_pieces(&conn->queue, iov, IOVECS, &want);
+	int err;
 
-	list_for_each(out, &conn->queue, in_queue) {
-		if (n == IOVECS)
-			break;
-		iov[n].iov_base = (char *)&out->hdr + skip;
-		iov[n].iov_len = out->size - skip;
-		want += iov[n++].iov_len;
-		skip = 0;
-	}
 	conn_call(conn, CONN_SEND);
 	fault_at(send_before);
 	err = conn->transport->ops->write(conn->transport, iov, n, &put);
@@ -807,7 +562,7 @@ static bool conn_send(struct conn *conn)
 	conn_call(conn, CONN_NO_CALL);
 	if (err < 0) {
 		conn->closing = false;
-		conn_drop_output(conn);
+		outq_clear(&conn->queue);
 		conn_lose(conn, "closed by the peer");
 		return false;
 	}
@@ -826,68 +581,41 @@ void conn_flush(struct conn *conn)
 	conn->dirty = false;
 	if (conn->lost && !conn->closing)
 		return;
-	while (conn->queued && !conn->blocked)
+	while (conn->queue.count && !conn->blocked)
 		if (!conn_send(conn))
 			break;
 	conn_settle(conn);
 	conn_recheck(conn);
 }
 
-/* How many are before it in the queue. */
-static size_t out_place(const struct out *out)
+static void conn_drop_event(struct conn *conn)
 {
-	const struct list *at = out->in_queue.prev;
-	size_t n = 0;
-
-	for (; at != &out->conn->queue; at = at->prev)
-		n++;
-	return n;
-}
-
-static void out_drop(struct out *out)
-{
-	struct conn *conn = out->conn;
+	size_t place = outq_drop_event(&conn->queue);
 
 	conn->stats.events_dropped++;
-	if (conn->pool->tap)
-		TAP(conn, dropped, out_place(out));
-	out_free(out);
-}
-
-/* O2: it is his who does not take it. */
-static void out_disown(struct out *out)
-{
-	list_del(&out->in_events);
-	flight_unref(out->flight);
-	out->flight = NULL;
+	TAP(conn, dropped, place);
 }
 
 uint64_t conn_expire(struct conn *conn, uint64_t before)
 {
-	struct out *out;
+	uint64_t at;
 
-	while ((out = list_first(&conn->events, struct out, in_events)) &&
-	       out->queued_at < before) {
+	while (outq_oldest_event(&conn->queue, &at) && at < before) {
+		/* O2: it is his who does not take it. */
 		if (conn->who->privileged)
-			out_disown(out);
+			outq_disown_event(&conn->queue);
 		else
-			out_drop(out);
+			conn_drop_event(conn);
 	}
 	conn_recheck(conn);
-	return out ? out->queued_at : 0;
+	return at;
 }
 
 void conn_each_queued(const struct conn *conn,
 		      void (*fn)(void *arg, struct blob message, size_t sent),
 		      void *arg)
 {
-	size_t sent = conn->sent;
-	const struct out *out;
-
-	list_for_each(out, &conn->queue, in_queue) {
-		fn(arg, (struct blob){ &out->hdr, out->size }, sent);
-		sent = 0;
-	}
+	outq_each(&conn->queue, fn, arg);
 }
 
 uint64_t conn_in(const struct conn *conn)
@@ -903,17 +631,7 @@ uint64_t conn_out(const struct conn *conn)
 void conn_each_new(struct conn *conn,
 		   void (*fn)(void *arg, struct blob message), void *arg)
 {
-	struct list *at = conn->queue.prev;
-	struct out *out;
-
-	while (at != &conn->queue &&
-	       !list_entry(at, struct out, in_queue)->walked)
-		at = at->prev;
-	for (at = at->next; at != &conn->queue; at = at->next) {
-		out = list_entry(at, struct out, in_queue);
-		out->walked = true;
-		fn(arg, (struct blob){ &out->hdr, out->size });
-	}
+	outq_each_new(&conn->queue, fn, arg);
 }
 
 const struct conn_stats *conn_stats(const struct conn *conn)

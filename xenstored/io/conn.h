@@ -28,6 +28,7 @@
 #include "base/list.h"
 #include "base/quota.h"
 #include "base/who.h"
+#include "io/flight.h"
 #include "io/frame.h"
 #include "io/transport.h"
 
@@ -128,15 +129,9 @@ void conn_settle(struct conn *conn);
  * that is throttled by them looks again. */
 void conn_recheck(struct conn *conn);
 
-/*
- * A request in flight: made when it is taken, a reference kept by its reply and
- * by each event it caused. When the last one goes, it is no longer outstanding.
- */
-struct flight;
-/* NULL for the privileged, or without memory: then it does not count. */
+/* A request of this peer that was taken. NULL: he is privileged, or there is no
+ * memory; then it does not count. */
 struct flight *conn_flight(struct conn *conn);
-struct flight *flight_ref(struct flight *flight);	/* NULL is fine */
-void flight_unref(struct flight *flight);
 
 /* Queues a reply: type, req_id and tx_id from `to` with `type` replaced.
  * -ENOMEM: the connection is lost, for a reply cannot be dropped. */
