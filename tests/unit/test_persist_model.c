@@ -597,7 +597,8 @@ static int got_node(void *arg, const struct rec_node *rec)
 	}
 	if (rec->what & REC_VALUE) {
 		node->len = rec->value.len;
-		memcpy(node->value, rec->value.data, node->len);
+		if (node->len)
+			memcpy(node->value, rec->value.data, node->len);
 	}
 	if (rec->what & REC_PERMS) {
 		node->n_perms = rec->n_perms;
