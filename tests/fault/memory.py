@@ -50,61 +50,6 @@ class Gone(Exception):
     """The connection has ended."""
 
 
-class OnSocket:
-    name = "a socket"
-
-    def __init__(self, daemon, vmm):
-        self.daemon = daemon
-        self.guest = Plain(vmm, 1)	# exists
-        self.client = Client(daemon.socket, PATIENCE)
-
-    def ask(self, op, payload, tx=0):
-        if op not in ("TRANSACTION_START", "TRANSACTION_END", "RESET_WATCHES",
-                      "GET_DOMAIN_PATH") and payload[:1] != b"/":
-            payload = HOME + payload	# as for a guest
-        try:
-            return self.client.call(op, payload, tx)
-        except XSError as e:
-            return e.args[0]
-        except (EOFError, ConnectionError):
-            raise Gone from None
-
-    def again(self):
-        self.client.close()
-        self.client = Client(self.daemon.socket, PATIENCE)
-
-
-class OnRing:
-    name = "a ring"
-
-    def __init__(self, daemon, vmm):
-        self.guest = Plain(vmm, 1)
-
-    def ask(self, op, payload, tx=0):
-        self.guest.answers.clear()
-        self.guest.submit(op, payload, tx)
-        end = time.monotonic() + PATIENCE
-        while time.monotonic() < end:
-            got = self.guest.hear(.02)
-            if got and got[0] == OP["ERROR"]:
-                return got[1][:-1].decode()
-            if got and got[0] == OP[op]:
-                return got[1]
-            if struct.unpack_from("<I", self.guest.page, CONNECTION + 4)[0]:
-                raise Gone
-        raise Wrong(f"no answer to {op}")
-
-    def again(self):
-        self.guest.reconnect()
-        end = time.monotonic() + PATIENCE
-        while struct.unpack_from("<I", self.guest.page, CONNECTION)[0]:
-            if time.monotonic() > end:
-                raise Wrong("a ring cannot be used again")
-            time.sleep(.002)
-        self.guest.started_afresh()
-        self.guest.answers.clear()
-
-
 def begin(way):
     answer = way.ask("TRANSACTION_START", b"\0")
     return int(answer[:-1])
@@ -118,6 +63,22 @@ def prepared(way, ts):
     way.ask("READ", b"x\0", tx)
     way.ask("RM", b"many\0", tx)
     way.ask("SET_PERMS", b"t/b\0n1\0r2\0", tx)
+    return tx
+
+
+def overtaken(way, ts):
+    """The same, and the tree has moved on since: the commit is a merge."""
+    tx = prepared(way, ts)
+    for path in (b"other", b"x/other"):
+        ts.client.write(HOME + path, b"v")
+    return tx
+
+
+def handed_over(way, ts):
+    tx = begin(way)
+    way.ask("SET_PERMS", b"many\0n0\0", tx)
+    way.ask("WRITE", b"many/new\0value", tx)
+    way.ask("SET_PERMS", b"many/3\0n1\0", tx)
     return tx
 
 
@@ -157,6 +118,7 @@ OPERATIONS = [
     ("WRITE", b"x\0new", None, there(b"x", b"new"), there(b"x", b"old")),
     ("WRITE", b"x\0" + b"n" * 1500, None, there(b"x", b"n" * 1500),
      there(b"x", b"old")),
+    ("WRITE", b"x\0", None, there(b"x"), there(b"x", b"old")),
     ("WRITE", b"n/e/w\0v", None, there(b"n/e/w", b"v"), missing(b"n")),
     ("WRITE", b"w\0v", prepared, any_state, missing(b"w")),
     ("MKDIR", b"many/new\0", None, there(b"many/new"), missing(b"many/new")),
@@ -168,10 +130,76 @@ OPERATIONS = [
     ("TRANSACTION_START", b"\0", None, any_state, any_state),
     ("TRANSACTION_END", b"T\0", prepared, there(b"t/a", b"value"),
      missing(b"t", b"t/b")),
+    ("TRANSACTION_END", b"T\0", overtaken, there(b"t/a", b"value"),
+     missing(b"t/a", b"t/b")),
     ("TRANSACTION_END", b"F\0", prepared, missing(b"t"), missing(b"t")),
     ("RESET_WATCHES", b"\0", None, any_state, any_state),
     ("GET_DOMAIN_PATH", b"1\0", None, any_state, any_state),
 ]
+# A node with children, and one of them, change hands.
+FOR_THE_PRIVILEGED = [
+    ("SET_PERMS", b"many\0n0\0", None, any_state, any_state),
+    ("SET_PERMS", b"many/3\0n1\0r0\0", None, any_state, any_state),
+    ("SET_PERMS", b"x\0n0\0b1\0", prepared, any_state, any_state),
+    ("TRANSACTION_END", b"T\0", handed_over, any_state, any_state),
+]
+
+
+class OnSocket:
+    name = "a socket"
+    more = FOR_THE_PRIVILEGED
+
+    def __init__(self, daemon, vmm):
+        self.daemon = daemon
+        self.guest = Plain(vmm, 1)	# exists
+        self.client = Client(daemon.socket, PATIENCE)
+
+    def ask(self, op, payload, tx=0):
+        if op not in ("TRANSACTION_START", "TRANSACTION_END", "RESET_WATCHES",
+                      "GET_DOMAIN_PATH") and payload[:1] != b"/":
+            payload = HOME + payload	# as for a guest
+        try:
+            return self.client.call(op, payload, tx)
+        except XSError as e:
+            return e.args[0]
+        except (EOFError, ConnectionError):
+            raise Gone from None
+
+    def again(self):
+        self.client.close()
+        self.client = Client(self.daemon.socket, PATIENCE)
+
+
+class OnRing:
+    name = "a ring"
+    more = []
+
+    def __init__(self, daemon, vmm):
+        self.guest = Plain(vmm, 1)
+
+    def ask(self, op, payload, tx=0):
+        self.guest.answers.clear()
+        self.guest.submit(op, payload, tx)
+        end = time.monotonic() + PATIENCE
+        while time.monotonic() < end:
+            got = self.guest.hear(.02)
+            if got and got[0] == OP["ERROR"]:
+                return got[1][:-1].decode()
+            if got and got[0] == OP[op]:
+                return got[1]
+            if struct.unpack_from("<I", self.guest.page, CONNECTION + 4)[0]:
+                raise Gone
+        raise Wrong(f"no answer to {op}")
+
+    def again(self):
+        self.guest.reconnect()
+        end = time.monotonic() + PATIENCE
+        while struct.unpack_from("<I", self.guest.page, CONNECTION)[0]:
+            if time.monotonic() > end:
+                raise Wrong("a ring cannot be used again")
+            time.sleep(.002)
+        self.guest.started_afresh()
+        self.guest.answers.clear()
 
 
 def prepare(ts):
@@ -222,7 +250,7 @@ def each_allocation(daemon, memory, Way):
     vmm = Vmm(daemon.vmm)
     way = Way(daemon, vmm)
     tries = 0
-    for operation in OPERATIONS:
+    for operation in OPERATIONS + Way.more:
         n = 0
         while one(memory, ts, way, operation, n):
             n += 1
