@@ -169,17 +169,18 @@ static int domain_link(struct domain *domain)
 {
 	struct domains *domains = domain->domains;
 	struct domain ***leaf = &domains->leaf[domain->domid >> 8];
-	struct domain *next;
+	struct list *before = domains->all.prev;
 
 	if (!*leaf)
 		*leaf = talloc_zero_array(domains, struct domain *, 256);
 	if (!*leaf)
 		return -ENOMEM;
 	(*leaf)[domain->domid & 0xff] = domain;
-	list_for_each(next, &domains->all, in_all)
-		if (next->domid > domain->domid)
-			break;
-	list_insert_before(&next->in_all, &domain->in_all);
+	/* From the end: domids are given out in their order. */
+	while (before != &domains->all &&
+	       list_entry(before, struct domain, in_all)->domid > domain->domid)
+		before = before->prev;
+	list_add_head(before, &domain->in_all);
 	talloc_set_destructor(domain, domain_unlink);
 	return 0;
 }

@@ -522,7 +522,7 @@ static void ring_begin(struct ring *ring, bool keep)
 		ring_keep_indices(ring);
 	else
 		ring_publish_restart(ring);
-	ring_notify(ring);
+	ring->notify = true;
 }
 
 int ring_new(TALLOC_CTX *ctx, struct xenport *port, uint16_t domid,

@@ -17,12 +17,9 @@ struct image_conn *image_conn(const struct image *image, uint64_t number)
 
 struct image_domain *image_domain(const struct image *image, uint16_t domid)
 {
-	struct image_domain *domain;
+	struct hash_item *item = hash_first(image->domids, domid);
 
-	list_for_each(domain, &image->domains, in_image)
-		if (domain->rec.domid == domid)
-			return domain;
-	return NULL;
+	return item ? hash_entry(item, struct image_domain, by_domid) : NULL;
 }
 
 static uint64_t watch_key(const struct image *image,
@@ -88,15 +85,19 @@ static void forget_conns(struct image *image)
 		talloc_free(conn);
 }
 
+static void forget_domain(struct image *image, struct image_domain *domain)
+{
+	hash_del(image->domids, &domain->by_domid);
+	list_del(&domain->in_image);
+	talloc_free(domain);
+}
+
 static void forget_domains(struct image *image)
 {
 	struct image_domain *domain, *next;
 
 	list_for_each_safe(domain, next, &image->domains, in_image)
-	{
-		list_del(&domain->in_image);
-		talloc_free(domain);
-	}
+		forget_domain(image, domain);
 }
 
 static int image_begin(void *arg, const struct rec_begin *rec)
@@ -140,6 +141,7 @@ static int image_put_domain(void *arg, const struct rec_domain *rec)
 		if (!domain)
 			return -ENOMEM;
 		list_add_tail(&image->domains, &domain->in_image);
+		hash_add(image->domids, &domain->by_domid, rec->domid);
 	}
 	domain->rec = *rec;
 	return 0;
@@ -152,8 +154,7 @@ static int image_domain_gone(void *arg, const struct rec_domid *rec)
 
 	if (!domain)
 		return -EPROTO;
-	list_del(&domain->in_image);
-	talloc_free(domain);
+	forget_domain(image, domain);
 	return 0;
 }
 
@@ -515,6 +516,8 @@ int image_new(TALLOC_CTX *ctx, const struct record_handlers *nodes,
 	image->nodes = nodes;
 	image->nodes_arg = nodes_arg;
 	err = hash_table_new(image, &image->numbers);
+	if (!err)
+		err = hash_table_new(image, &image->domids);
 	if (!err)
 		err = hash_table_new(image, &image->keys);
 	if (err)

@@ -52,7 +52,9 @@ struct image_conn {
 
 struct image_domain {
 	struct list in_image;		/* in order of their records */
+	struct hash_item by_domid;
 	struct rec_domain rec;
+	bool has_ring;			/* found by the revival */
 };
 
 struct image {
@@ -64,7 +66,7 @@ struct image {
 	int32_t listener, port;		/* descriptors, -1: none */
 	int64_t virq_port;		/* that is to be let go, -1: none */
 	/* private */
-	struct hash_table *numbers, *keys;
+	struct hash_table *numbers, *domids, *keys;
 	const struct record_handlers *nodes;
 	void *nodes_arg;
 };

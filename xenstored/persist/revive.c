@@ -404,25 +404,22 @@ static int revive_ring(const struct revive_options *options,
 	return revive_session(session, was, more);
 }
 
-static bool has_ring(const struct image *image, uint16_t domid)
-{
-	const struct image_conn *conn;
-
-	list_for_each(conn, &image->conns, in_image)
-		if (conn->rec.fd < 0 && conn->rec.domid == domid)
-			return true;
-	return false;
-}
-
 int revive_sessions(const struct revive_options *options,
 		    const struct image *image)
 {
-	const struct image_domain *domain;
+	struct image_domain *domain;
 	struct image_conn *conn;
 	int err = 0;
 
+	list_for_each(conn, &image->conns, in_image)
+	{
+		domain = conn->rec.fd < 0 ?
+				 image_domain(image, conn->rec.domid) : NULL;
+		if (domain)
+			domain->has_ring = true;
+	}
 	list_for_each(domain, &image->domains, in_image)
-		if (!err && !has_ring(image, domain->rec.domid))
+		if (!err && !domain->has_ring)
 			err = revive_known(options, &domain->rec);
 	list_for_each(conn, &image->conns, in_image)
 	{
