@@ -96,20 +96,24 @@ static size_t purge_list(struct loading *l, int64_t saved)
 	return kept;
 }
 
-static int load_perms(struct loading *l, sqlite3_stmt *st, int i, int64_t saved,
+static int load_perms(struct loading *l, sqlite3_stmt *st,
 		      struct checkpoint_node *row)
 {
-	const char *text = (const char *)sqlite3_column_text(st, i);
-	const size_t len = sqlite3_column_bytes(st, i);
+	/* A value costs less than asking for a column twice. */
+	sqlite3_value *value = sqlite3_column_value(st, 2);
+	const char *text = (const char *)sqlite3_value_text(value);
+	const size_t len = sqlite3_value_bytes(value);
 	const bool again = text && len && len == l->text_len &&
 			   !memcmp(text, l->text, len);
 	const bool was_whole = l->whole;
+	int64_t saved;
 	int err = 0;
 
 	if (!again)
 		err = text ? parse_new(l, text, len) : -EUCLEAN;
 	if (err)
 		return err;
+	saved = l->newest ? sqlite3_column_int64(st, 5) : 0;
 	l->whole = l->newest <= saved;
 	row->same_perms = again && was_whole && l->whole;
 	row->node.perms = l->whole ? l->list : l->kept;
@@ -124,16 +128,17 @@ static int load_row(struct loading *l, sqlite3_stmt *st)
 	struct checkpoint_node row = {
 		.node.what = REC_CREATE | REC_VALUE | REC_PERMS,
 	};
+	sqlite3_value *value = sqlite3_column_value(st, 1);
 	int err;
 
 	row.node.path = (const char *)sqlite3_column_text(st, 0);
-	row.node.value.data = sqlite3_column_blob(st, 1);
-	row.node.value.len = sqlite3_column_bytes(st, 1);
+	row.node.value.data = sqlite3_value_blob(value);
+	row.node.value.len = sqlite3_value_bytes(value);
 	row.node.generation = sqlite3_column_int64(st, 3);
 	row.created = sqlite3_column_int64(st, 4);
 	if (!row.node.path)
 		return -EUCLEAN;
-	err = load_perms(l, st, 2, sqlite3_column_int64(st, 5), &row);
+	err = load_perms(l, st, &row);
 	return err ? err : l->fn(l->arg, &row);
 }
 

@@ -18,7 +18,8 @@ struct builder {
 	struct nodes *nodes;
 	struct level *levels;
 	size_t depth, room;	/* levels in use, levels there are */
-	char last[PATH_MAX_LEN + 1];
+	char last[PATH_MAX_LEN + 1];	/* path that was added */
+	size_t last_len;
 };
 
 static int builder_free(struct builder *b)
@@ -124,6 +125,9 @@ static int find_parent(struct builder *b, const char *path, size_t len,
 	size_t same = 0, i;
 	int err;
 
+	while (same + 8 <= len && same + 8 <= b->last_len &&
+	       !memcmp(path + same, b->last + same, 8))
+		same += 8;
 	while (path[same] && path[same] == b->last[same])
 		same++;
 	if ((unsigned char)path[same] <= (unsigned char)b->last[same])
@@ -134,6 +138,7 @@ static int find_parent(struct builder *b, const char *path, size_t len,
 			return err;
 	}
 	memcpy(b->last + same, path + same, len - same + 1);
+	b->last_len = len;
 	for (i = b->depth; i--;) {
 		if (b->levels[i].len != parent_len)
 			continue;
