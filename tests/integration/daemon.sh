@@ -218,6 +218,23 @@ sleep 0.1
 [ "$(stat -c %s "$tmp/trace/relative.log")" -le $((size + 1000)) ]; ok $? "log off ends tracing"
 xenstore-control logfile "$tmp/trace/third" >/dev/null && xenstore-write /after 3 && sleep 0.1
 has "$(tr -d '\0' <"$tmp/trace/third")" 'WRITE \(/after 3\)' "logfile opens another file"
+xenstore-control log +wrl >/dev/null
+PYTHONPATH=tests/integration timeout 20 /usr/bin/python3 -B - "$tmp/trace/socket" <<-'PY'
+	import sys, time
+	from xswire import HEADER, OP, Client, XSError
+	loser, other = Client(sys.argv[1]), Client(sys.argv[1])
+	for attempt in 1, 2:
+	    tx = int(loser.call("TRANSACTION_START", b"\0")[:-1])
+	    loser.call("READ", b"/traced\0", tx)
+	    loser.call("WRITE", b"/mine\0", tx)
+	    other.sock.sendall(HEADER.pack(OP["WRITE"], 0, 0, 9) + b"/traced\0%d" % attempt)
+	    time.sleep(0.1)
+	    try:
+	        loser.call("TRANSACTION_END", b"T\0", tx)
+	    except XSError as e:
+	        print(e)
+PY
+has "$(tr -d '\0' <"$tmp/trace/third")" 'wrl: d0 WRITE waits' "who waits for others is traced"
 mkfifo "$tmp/trace/pipe"
 served() { timeout 5 xenstore-exists /; }
 out=$(timeout 5 xenstore-control logfile "$tmp/trace/pipe" 2>&1); rc=$?

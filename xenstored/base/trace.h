@@ -23,9 +23,9 @@
 #define TRACE_SWITCHES(X)                                                      \
 	X(OBJ, "obj", true)	/* objects made and freed */                   \
 	X(IO, "io", true)	/* messages */                                 \
-	X(WRL, "wrl", false)	/* who waits for whom */                       \
-	X(ACC, "acc", false)	/* accounting */                               \
-	X(TDB, "tdb", false)	/* changes of the store */
+	X(WRL, "wrl", false)	/* who waits for others */                     \
+	X(ACC, "acc", false)	/* limits that are crossed */                  \
+	X(TDB, "tdb", false)	/* what checks find */
 
 enum trace_switch {
 #define TRACE_ENUM(sym, name, on) TRACE_##sym,

@@ -55,6 +55,14 @@ int reply_string(struct request *req, const char *fmt, ...)
 	return 0;
 }
 
+int op_wait(struct request *req)
+{
+	req->world->metrics->waits++;
+	trace_line(req->world->trace, TRACE_WRL, "d%u %s waits",
+		   req->session->who.domid, op_name(req->hdr.type));
+	return OP_HOLD;
+}
+
 int reply_ok(struct request *req)
 {
 	req->reply = (struct blob){ "OK", sizeof("OK") };

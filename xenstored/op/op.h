@@ -121,6 +121,8 @@ const char *op_name(uint32_t type);
 int reply_string(struct request *req, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 int reply_ok(struct request *req);
+/* It is not the client's turn: says OP_HOLD, and notes it. */
+int op_wait(struct request *req);
 
 #define OP_DECLARE(number, name, handler, privileged, tx)                      \
 	int handler(struct request *req);

@@ -29,8 +29,7 @@ static int take_turn(struct request *req, enum deed deed)
 	    contender_may(&req->session->contender, req->world->store,
 			  req->path.text, deed))
 		return 0;
-	req->world->metrics->waits++;
-	return OP_HOLD;
+	return op_wait(req);
 }
 
 int op_write(struct request *req)

@@ -15,10 +15,8 @@ int op_transaction_start(struct request *req)
 		return EBUSY;
 	if (live_update_holds(req->world, req->session))
 		return OP_HOLD;
-	if (!contender_may_begin(&req->session->contender)) {
-		req->world->metrics->waits++;
-		return OP_HOLD;
-	}
+	if (!contender_may_begin(&req->session->contender))
+		return op_wait(req);
 	err = session_txn_begin(req->session, &id);
 	if (err)
 		return err;
@@ -33,10 +31,8 @@ static int commit(struct request *req)
 	struct metrics *metrics = req->world->metrics;
 	int err;
 
-	if (!contender_may_commit(contender, req->view.txn)) {
-		metrics->waits++;
-		return OP_HOLD;
-	}
+	if (!contender_may_commit(contender, req->view.txn))
+		return op_wait(req);
 	err = txn_commit(req->view.txn, &req->session->who);
 	metrics->commits += !err;
 	if (err == EAGAIN) {
