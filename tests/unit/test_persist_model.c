@@ -570,6 +570,14 @@ static void account(void *arg, struct records *to, bool all)
 
 /* ---- what was read back -------------------------------------------------- */
 
+/* One without bytes has no address. */
+static void take_value(struct mnode *node, struct blob value)
+{
+	node->len = value.len;
+	if (value.len)
+		memcpy(node->value, value.data, value.len);
+}
+
 static int got_begin(void *arg, const struct rec_begin *rec)
 {
 	struct world *w = arg;
@@ -595,11 +603,8 @@ static int got_node(void *arg, const struct rec_node *rec)
 		if (parent && parent != node)
 			parent->generation = rec->generation;
 	}
-	if (rec->what & REC_VALUE) {
-		node->len = rec->value.len;
-		if (node->len)
-			memcpy(node->value, rec->value.data, node->len);
-	}
+	if (rec->what & REC_VALUE)
+		take_value(node, rec->value);
 	if (rec->what & REC_PERMS) {
 		node->n_perms = rec->n_perms;
 		memcpy(node->perms, rec->perms,
@@ -662,8 +667,7 @@ static int got_row(void *arg, const struct checkpoint_node *row)
 	size_t i;
 
 	strcpy(node.path, row->node.path);
-	node.len = row->node.value.len;
-	memcpy(node.value, row->node.value.data, node.len);
+	take_value(&node, row->node.value);
 	node.n_perms = row->node.n_perms;
 	memcpy(node.perms, row->node.perms,
 	       node.n_perms * sizeof(struct perm));
