@@ -2,7 +2,9 @@
 #include "io/loop.h"
 
 #include <errno.h>
+#include <sys/timerfd.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <event2/event.h>
 #include <event2/event_struct.h>
@@ -23,8 +25,12 @@ struct loop_fd {
 	bool edge;
 };
 
+/* A descriptor: with a time to wake up each epoll_wait() would set a timer in
+ * the kernel, and cancel it, beside most of the requests. */
 struct loop_timer {
-	struct event event;
+	struct loop_fd *watch;
+	int fd;
+	bool armed;
 	void (*fn)(void *arg);
 	void *arg;
 };
@@ -147,18 +153,23 @@ void loop_fd_want(struct loop_fd *fd, unsigned int events)
 		event_add(&fd->event, NULL);
 }
 
-static void loop_timer_fired(evutil_socket_t sock, short what, void *arg)
+static void loop_timer_fired(void *arg, unsigned int events)
 {
 	struct loop_timer *timer = arg;
+	uint64_t times;
 
-	(void)sock;
-	(void)what;
+	(void)events;
+	if (read(timer->fd, &times, sizeof(times)) != sizeof(times))
+		return;		/* set again, or cancelled, meanwhile */
+	timer->armed = false;
 	timer->fn(timer->arg);
 }
 
 static int loop_timer_free(struct loop_timer *timer)
 {
-	event_del(&timer->event);
+	TALLOC_FREE(timer->watch);
+	if (timer->fd >= 0)
+		close(timer->fd);
 	return 0;
 }
 
@@ -167,34 +178,50 @@ int loop_timer_new(TALLOC_CTX *ctx, struct loop *loop, void (*fn)(void *arg),
 {
 	struct loop_timer *timer = talloc_zero(ctx, struct loop_timer);
 
+	int err;
+
 	if (!timer)
 		return -ENOMEM;
 	timer->fn = fn;
 	timer->arg = arg;
-	evtimer_assign(&timer->event, loop->base, loop_timer_fired, timer);
+	timer->fd = timerfd_create(CLOCK_MONOTONIC,
+				   TFD_NONBLOCK | TFD_CLOEXEC);
+	err = timer->fd < 0 ? -errno : 0;
 	talloc_set_destructor(timer, loop_timer_free);
+	if (!err)
+		err = loop_fd_new(timer, loop, timer->fd, LOOP_READ,
+				  loop_timer_fired, timer, &timer->watch);
+	if (err) {
+		talloc_free(timer);
+		return err;
+	}
 	*out = timer;
 	return 0;
 }
 
-void loop_timer_set(struct loop_timer *timer, uint64_t ms_from_now)
+static void loop_timer_put(struct loop_timer *timer, uint64_t ns)
 {
-	struct timeval tv = {
-		.tv_sec = ms_from_now / 1000,
-		.tv_usec = ms_from_now % 1000 * 1000,
+	const struct itimerspec at = {
+		.it_value = { ns / 1000000000, ns % 1000000000 },
 	};
 
-	evtimer_add(&timer->event, &tv);
+	timerfd_settime(timer->fd, 0, &at, NULL);
+	timer->armed = ns;
+}
+
+void loop_timer_set(struct loop_timer *timer, uint64_t ms_from_now)
+{
+	loop_timer_put(timer, ms_from_now ? ms_from_now * 1000000 : 1);
 }
 
 void loop_timer_cancel(struct loop_timer *timer)
 {
-	evtimer_del(&timer->event);
+	loop_timer_put(timer, 0);
 }
 
 bool loop_timer_armed(const struct loop_timer *timer)
 {
-	return evtimer_pending(&timer->event, NULL);
+	return timer->armed;
 }
 
 static void loop_signal_fired(evutil_socket_t sock, short what, void *arg)
