@@ -264,15 +264,21 @@ static int server_take_over(struct server *server, struct legacy *legacy)
  * a file loses all locks on it, so these go before it is opened again. What has
  * no name is a page or a table of the port.
  */
-static void legacy_close_files(struct legacy *legacy)
+static bool is_file(int fd)
 {
 	struct stat st;
+
+	return !fstat(fd, &st) && S_ISREG(st.st_mode) && st.st_nlink;
+}
+
+static void legacy_close_files(struct legacy *legacy)
+{
 	size_t kept = 0;
 
 	for (size_t i = 0; i < legacy->n; i++) {
 		int fd = legacy->fds[i];
 
-		if (!fstat(fd, &st) && S_ISREG(st.st_mode) && st.st_nlink)
+		if (is_file(fd))
 			close(fd);
 		else
 			legacy->fds[kept++] = fd;
@@ -452,7 +458,8 @@ static int by_number(const void *a, const void *b)
 }
 
 /* Of what a predecessor had open only what has an owner again stays; its epoll
- * descriptor, database and mappings would haunt us. */
+ * descriptor and mappings would haunt us. Its files are closed: one with such a
+ * number is ours, opened since a client was given up. */
 static void server_close_rest(struct server *server,
 			      const struct legacy *legacy)
 {
@@ -464,7 +471,7 @@ static void server_close_rest(struct server *server,
 	qsort(keep, n, sizeof(*keep), by_number);
 	for (i = 0; i < legacy->n; i++)
 		if (!bsearch(&legacy->fds[i], keep, n, sizeof(*keep),
-			     by_number))
+			     by_number) && !is_file(legacy->fds[i]))
 			close(legacy->fds[i]);
 	talloc_free(keep);
 }
