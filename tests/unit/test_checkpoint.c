@@ -60,7 +60,7 @@ static const struct perm perms[] = {
 static void put(struct records *to, const char *path, unsigned int what,
 		const char *value, uint64_t generation)
 {
-	record_node(to, &(struct rec_node){ what, path, generation,
+	record_node(to, &(struct rec_node){ what, path, 0, generation,
 					    { value, strlen(value) }, perms,
 					    3 });
 }
@@ -326,6 +326,28 @@ static void what_comes_and_goes_in_one_file_costs_nothing(void **state)
 
 #define PATHS 40		/* /a, /b, /c, /a/a, ... */
 
+static size_t parent(size_t i)
+{
+	return (i - 1) / 3;
+}
+
+/* Creates it, and all that is missing above it, in one record. */
+static void put_levels(struct records *to, char paths[PATHS][16], bool *there,
+		       size_t i, uint64_t generation)
+{
+	struct rec_node rec = { ALL, paths[i], 0, generation, { "new", 3 },
+				perms, 3 };
+
+	there[i] = true;
+	while (!there[parent(i)]) {
+		i = parent(i);
+		there[i] = true;
+		rec.what |= REC_LEVELS;
+		rec.top = strlen(paths[i]);
+	}
+	record_node(to, &rec);
+}
+
 /* Some valid records on nodes with few paths; each ends at one of `ends`. */
 static void put_random(struct records *to, unsigned int *seed, size_t *ends,
 		       size_t n)
@@ -335,7 +357,7 @@ static void put_random(struct records *to, unsigned int *seed, size_t *ends,
 	size_t i, j;
 
 	for (i = 1; i < PATHS; i++)
-		sprintf(paths[i], "%s/%c", paths[(i - 1) / 3],
+		sprintf(paths[i], "%s/%c", paths[parent(i)],
 			(char)('a' + (i - 1) % 3));
 	put(to, "/", ALL, "", 1);
 	ends[0] = to->len;
@@ -344,17 +366,16 @@ static void put_random(struct records *to, unsigned int *seed, size_t *ends,
 		const uint64_t generation = i + 1;
 
 		j = 1 + rand_r(seed) % (PATHS - 1);
-		if (!there[(j - 1) / 3] || there[j] == (what == 0))
+		if (there[j] == (what == 0))
 			continue;
 		if (what == 1) {
 			record_node_remove(to, &(struct rec_node_remove){
 				paths[j], generation });
 			there[j] = false;
 			for (j = j + 1; j < PATHS; j++)
-				there[j] &= there[(j - 1) / 3];
+				there[j] &= there[parent(j)];
 		} else if (what == 0) {
-			put(to, paths[j], ALL, "new", generation);
-			there[j] = true;
+			put_levels(to, paths, there, j, generation);
 		} else {
 			put(to, paths[j], what == 2 ? REC_VALUE : REC_PERMS,
 			    paths[j], generation);
@@ -363,16 +384,54 @@ static void put_random(struct records *to, unsigned int *seed, size_t *ends,
 	}
 }
 
+static int keep_node(void *arg, const struct rec_node *rec)
+{
+	if (rec->what & REC_LEVELS)
+		return record_node_levels(rec, keep_node, arg);
+	record_node(arg, rec);
+	return 0;
+}
+
+static int keep_remove(void *arg, const struct rec_node_remove *rec)
+{
+	record_node_remove(arg, rec);
+	return 0;
+}
+
+/* Some of them, each node by itself. */
 static void keep_records(struct records *to, const struct records *from,
 			 size_t begin, size_t end)
 {
-	const uint32_t first = 1;
+	const struct record_handlers handlers = {
+		.node = keep_node,
+		.node_remove = keep_remove,
+	};
+	uint32_t len;
+
+	to->len = to->seq = 0;
+	for (; begin < end; begin += len) {
+		memcpy(&len, from->data + begin, sizeof(len));
+		assert_int_equal(record_read_at(from->data, begin, &handlers,
+						to), 0);
+	}
+}
+
+/* Some of them as they are. */
+static void copy_records(struct records *to, const struct records *from,
+			 size_t begin, size_t end)
+{
+	uint32_t len, seq = 0;
+	size_t at;
 
 	if (to->room < end - begin)
 		grow(to, end - begin);
 	to->len = end - begin;
 	memcpy(to->data, from->data + begin, to->len);
-	memcpy(to->data + 8, &first, sizeof(first));	/* its number */
+	for (at = 0; at < to->len; at += len) {
+		memcpy(&len, to->data + at, sizeof(len));
+		seq++;
+		memcpy(to->data + at + 8, &seq, sizeof(seq));
+	}
 }
 
 static void empty(struct checkpoint *cp, uint64_t epoch)
@@ -384,7 +443,7 @@ static void empty(struct checkpoint *cp, uint64_t epoch)
 	free(r.data);
 }
 
-/* F1: in one file, or each in its own, where all are written. */
+/* F1: in one file, or two, or each in its own, where all are written. */
 static void what_is_not_written_is_not_missed(void **state)
 {
 	enum { N = 60 };
@@ -392,15 +451,19 @@ static void what_is_not_written_is_not_missed(void **state)
 	struct records all = { .more = grow }, one = { .more = grow };
 	static struct text whole;
 	unsigned int seed = 1;
-	size_t ends[N], slices, round, i;
+	size_t ends[N], slices, round, i, cut;
 	uint64_t epoch = 0;
 
 	(void)state;
-	for (round = 0; round < 100; round++) {
+	for (round = 0; round < 300; round++) {
 		all.len = all.seq = 0;
 		put_random(&all, &seed, ends, N);
 		empty(cp, ++epoch);
-		assert_int_equal(add(cp, ++epoch, &all, 50, &slices), 0);
+		cut = ends[round % N];
+		copy_records(&one, &all, 0, cut);
+		assert_int_equal(add(cp, ++epoch, &one, 50, &slices), 0);
+		copy_records(&one, &all, cut, ends[N - 1]);
+		assert_int_equal(add(cp, ++epoch, &one, 50, &slices), 0);
 		print_all(cp, &whole);
 		empty(cp, ++epoch);
 		for (i = 0; i < N; i++) {

@@ -401,7 +401,7 @@ static void a_full_file_system_is_told_and_healed(void **state)
 	put_generation(j, i);
 	assert_true(journal_commit(j) < 0);
 	/* Nor is there room for another one. */
-	limit.rlim_cur = 1 << 20;
+	limit.rlim_cur = 1 << 19;
 	setrlimit(RLIMIT_FSIZE, &limit);
 	assert_true(journal_begin(j, true, account, &generation) < 0);
 	setrlimit(RLIMIT_FSIZE, &before);
@@ -564,7 +564,7 @@ static off_t size_of(const char *name)
 
 static void fill(struct journal *j, size_t n)
 {
-	while (journal_used(j) < n)
+	while (journal_used(j) < n && !journal_broken(j))
 		put_input(j, 4096);
 	assert_int_equal(journal_commit(j), 0);
 }
@@ -586,10 +586,10 @@ static void a_file_is_kept_as_large_as_it_was_used(void **state)
 	fill(j, 3 << 20);
 	journal_drop_oldest(j);
 	begin(j, false, 1);
-	assert_int_equal(size_of("journal.4"), 2 << 20);
+	assert_int_equal(size_of("journal.4"), 1 << 20);
 	journal_drop_oldest(j);
 	assert_int_equal(size_of("journal.spare"), 4 << 20);
-	assert_int_equal(journal_bytes(j), 6 << 20);
+	assert_int_equal(journal_bytes(j), 5 << 20);
 	/* What was cut off is there again when it is needed. */
 	begin(j, false, 1);
 	fill(j, 7 << 20);
@@ -610,7 +610,7 @@ static void it_is_cheap(void **state)
 	struct journal *j = open_journal();
 	struct timespec a, b;
 	const struct rec_node node = { REC_VALUE, "/local/domain/1/device/x",
-				       7, { "0123456789abcdef", 16 }, NULL, 0 };
+				       0, 7, { "0123456789abcdef", 16 }, NULL, 0 };
 	const int n = 200000;
 	int i;
 

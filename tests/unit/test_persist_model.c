@@ -173,7 +173,7 @@ static void tell_node(struct records *to, const struct mnode *node,
 		      unsigned int what)
 {
 	record_node(to, &(struct rec_node){
-		what, node->path, node->generation,
+		what, node->path, 0, node->generation,
 		{ node->value, node->len }, node->perms, node->n_perms });
 }
 
@@ -198,6 +198,36 @@ static void do_create(struct world *w, struct records *to)
 	parent->generation = node->generation = w->generation;
 	w->n++;
 	tell_node(to, node, REC_CREATE | REC_VALUE | REC_PERMS);
+}
+
+/* Two nodes, one in the other, in one record. */
+static void do_levels(struct world *w, struct records *to)
+{
+	struct mnode *top = &w->nodes[w->n], *node = top + 1;
+	struct rec_node rec = { .what = REC_CREATE | REC_VALUE | REC_PERMS |
+					REC_LEVELS };
+
+	if (w->n + 2 > NODES)
+		return;
+	memset(top, 0, 2 * sizeof(*top));
+	sprintf(top->path, "/%c", 'a' + (char)rnd(w, 6));
+	sprintf(node->path, "%s/%c", top->path, 'a' + (char)rnd(w, 6));
+	if (mfind(w, top->path))
+		return;
+	random_perms(w, node);
+	random_value(w, node);
+	memcpy(top->perms, node->perms, sizeof(top->perms));
+	top->n_perms = node->n_perms;
+	w->nodes[0].generation = top->generation = node->generation =
+		w->generation;
+	w->n += 2;
+	rec.path = node->path;
+	rec.top = strlen(top->path);
+	rec.generation = node->generation;
+	rec.value = (struct blob){ node->value, node->len };
+	rec.perms = node->perms;
+	rec.n_perms = node->n_perms;
+	record_node(to, &rec);
 }
 
 static void do_change(struct world *w, struct records *to, unsigned int what)
@@ -405,8 +435,11 @@ static void do_output(struct world *w, struct records *to, struct mconn *conn)
 	if (conn->n_messages < MESSAGES && rnd(w, 3)) {
 		n = rnd(w, 60);
 		conn->lens[conn->n_messages++] = 16 + n;
+		if (!rnd(w, 3))
+			conn->in += rnd(w, conn->in_end - conn->in + 1);
 		record_output(to, &(struct rec_output){
-			conn->number, { payload, 16 }, { payload, n } });
+			conn->number, conn->in, { payload, 16 },
+			{ payload, n } });
 	} else if (conn->n_messages > 2) {
 		i = 1 + rnd(w, conn->n_messages - 1);
 		memmove(conn->lens + i, conn->lens + i + 1,
@@ -467,7 +500,9 @@ static void do_something(struct world *w, struct journal *j,
 	struct mconn *conn = &w->conns[rnd(w, CONNS)];
 	unsigned int what = rnd(w, 40);
 
-	if (what < 8)
+	if (what < 1)
+		do_levels(w, to);
+	else if (what < 8)
 		do_create(w, to);
 	else if (what < 16)
 		do_change(w, to, REC_VALUE);
@@ -544,7 +579,7 @@ static void account_conn(const struct mconn *conn, struct records *to)
 
 		/* What has left of the first one is not told again. */
 		record_output(to, &(struct rec_output){
-			conn->number, { zeros, conn->lens[i] - skip },
+			conn->number, 0, { zeros, conn->lens[i] - skip },
 			{ NULL, 0 } });
 	}
 }
@@ -593,6 +628,8 @@ static int got_node(void *arg, const struct rec_node *rec)
 	struct mnode *node = mfind(w, rec->path), *parent;
 	char name[40];
 
+	if (rec->what & REC_LEVELS)
+		return record_node_levels(rec, got_node, arg);
 	if (!node != !!(rec->what & REC_CREATE))
 		return -EPROTO;
 	if (!node) {

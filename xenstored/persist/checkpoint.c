@@ -17,7 +17,6 @@
 #define SCHEMA 1
 #define STATEMENT_WORK 16	/* as many as records that are only read */
 #define WAL_MAX (1 << 20)
-#define REMOVE_SLICE 256	/* nodes of a subtree removed in one step */
 
 static const char schema[] =
 	"CREATE TABLE nodes (path TEXT PRIMARY KEY, value BLOB,"
@@ -85,7 +84,7 @@ void checkpoint_bind_text(sqlite3_stmt *st, int i, const char *text)
 	sqlite3_bind_text(st, i, text, -1, SQLITE_STATIC);
 }
 
-static int run(struct checkpoint *cp, const char *sql)
+int checkpoint_run(struct checkpoint *cp, const char *sql)
 {
 	return checkpoint_error(sqlite3_exec(cp->db, sql, NULL, NULL, NULL));
 }
@@ -128,35 +127,14 @@ static int get_meta(struct checkpoint *cp, const char *key, char *out,
 	return checkpoint_error(rc);
 }
 
-/* ---- permissions as text ------------------------------------------------- */
-
-#define PERM_TEXT 8		/* of one entry: "r65535!," */
-
-static const char *perms_text(TALLOC_CTX *ctx, const struct perm *list,
-			      size_t n)
-{
-	char *text = talloc_size(ctx, n * PERM_TEXT + 1), *p = text;
-	size_t i;
-
-	if (!text)
-		return NULL;
-	*p = 0;
-	for (i = 0; i < n; i++)
-		p += sprintf(p, "%s%c%u%s", i ? "," : "",
-			     "nrwb"[list[i].rights & PERM_BOTH],
-			     list[i].domid, list[i].stale ? "!" : "");
-	return text;
-}
-
 /* ---- opening ------------------------------------------------------------- */
 
 void checkpoint_abort(struct checkpoint *cp)
 {
 	if (cp->phase == IDLE)
 		return;
-	run(cp, "ROLLBACK");
-	TALLOC_FREE(cp->removing);
-	fates_clear(cp->fates);
+	checkpoint_run(cp, "ROLLBACK");
+	checkpoint_nodes_forget(cp);
 	cp->phase = IDLE;
 }
 
@@ -208,7 +186,7 @@ static int open_db(struct checkpoint *cp)
 			     SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW, NULL);
 	if (rc)
 		return checkpoint_error(rc);
-	return run(cp, "PRAGMA journal_mode=WAL;PRAGMA synchronous=OFF;"
+	return checkpoint_run(cp, "PRAGMA journal_mode=WAL;PRAGMA synchronous=OFF;"
 		       "PRAGMA cache_size=-2048;PRAGMA temp_store=MEMORY;"
 		       "PRAGMA journal_size_limit=1048576");
 }
@@ -217,9 +195,9 @@ static int make_tables(struct checkpoint *cp)
 {
 	int err;
 
-	err = run(cp, "BEGIN");
+	err = checkpoint_run(cp, "BEGIN");
 	if (!err)
-		err = run(cp, schema);
+		err = checkpoint_run(cp, schema);
 	if (!err)
 		err = prepare_all(cp);
 	if (!err)
@@ -229,7 +207,7 @@ static int make_tables(struct checkpoint *cp)
 	if (!err)
 		err = put_meta(cp, "epoch", 0);
 	if (!err)
-		err = run(cp, "COMMIT");
+		err = checkpoint_run(cp, "COMMIT");
 	return err;
 }
 
@@ -239,7 +217,7 @@ static int look_at(struct checkpoint *cp, const char **why)
 	char text[64];
 	int err;
 
-	err = run(cp, "SELECT count(*) FROM sqlite_master");
+	err = checkpoint_run(cp, "SELECT count(*) FROM sqlite_master");
 	if (err)
 		return err;
 	if (get_meta(cp, "schema", text, sizeof(text)))
@@ -354,197 +332,37 @@ uint64_t checkpoint_epoch(const struct checkpoint *cp)
 	return cp->epoch;
 }
 
-/* ---- what is needed ------------------------------------------------------ */
-
-static uint32_t here(const struct checkpoint *cp)
-{
-	return cp->here / 8 + 1;
-}
-
-static int survey_node(void *arg, const struct rec_node *rec)
-{
-	struct checkpoint *cp = arg;
-
-	return fates_tell_node(cp->fates, here(cp), rec->path, rec->what);
-}
-
-static int survey_node_remove(void *arg, const struct rec_node_remove *rec)
-{
-	struct checkpoint *cp = arg;
-
-	return fates_tell_remove(cp->fates, here(cp), rec->path);
-}
-
-/* ---- nodes --------------------------------------------------------------- */
-
-static int apply_begin(void *arg, const struct rec_begin *rec)
-{
-	struct checkpoint *cp = arg;
-
-	return rec->all ? run(cp, "DELETE FROM nodes; DELETE FROM purged") : 0;
-}
-
-/* A child came or went: its parent has that generation. */
-static int touch_parent(struct checkpoint *cp, const char *path,
-			uint64_t generation)
-{
-	size_t len = path_parent_len(path, strlen(path));
-	sqlite3_stmt *st = checkpoint_statement(cp, ST_TOUCH);
-
-	if (!len)
-		return 0;
-	sqlite3_bind_text(st, 1, path, len, SQLITE_STATIC);
-	sqlite3_bind_int64(st, 2, generation);
-	return checkpoint_finish(cp, st);
-}
-
-static int apply_create(struct checkpoint *cp, const struct rec_node *rec,
-			const char *perms)
-{
-	sqlite3_stmt *st = checkpoint_statement(cp, ST_CREATE);
-
-	checkpoint_bind_text(st, 1, rec->path);
-	sqlite3_bind_blob(st, 2, rec->value.len ? rec->value.data : "",
-			  rec->value.len, SQLITE_STATIC);
-	checkpoint_bind_text(st, 3, perms);
-	sqlite3_bind_int(st, 4, rec->perms[0].domid);
-	sqlite3_bind_int64(st, 5, rec->generation);
-	sqlite3_bind_int64(st, 6, ++cp->counter);
-	sqlite3_bind_int64(st, 7, cp->counter);
-	return checkpoint_finish(cp, st);
-}
-
-static int apply_value(struct checkpoint *cp, const struct rec_node *rec)
-{
-	sqlite3_stmt *st = checkpoint_statement(cp, ST_VALUE);
-
-	checkpoint_bind_text(st, 1, rec->path);
-	sqlite3_bind_blob(st, 2, rec->value.len ? rec->value.data : "",
-			  rec->value.len, SQLITE_STATIC);
-	sqlite3_bind_int64(st, 3, rec->generation);
-	return checkpoint_finish(cp, st);
-}
-
-static int apply_perms(struct checkpoint *cp, const struct rec_node *rec,
-		       const char *perms)
-{
-	sqlite3_stmt *st = checkpoint_statement(cp, ST_PERMS);
-
-	checkpoint_bind_text(st, 1, rec->path);
-	checkpoint_bind_text(st, 2, perms);
-	sqlite3_bind_int(st, 3, rec->perms[0].domid);
-	sqlite3_bind_int64(st, 4, rec->generation);
-	sqlite3_bind_int64(st, 5, ++cp->counter);
-	return checkpoint_finish(cp, st);
-}
-
-static int apply_node(void *arg, const struct rec_node *rec)
-{
-	scoped_talloc const char *perms = NULL;
-	struct checkpoint *cp = arg;
-	int what = fates_ask_node(cp->fates, here(cp), rec->what), err = 0;
-
-	if (what < 0)
-		return what;
-	if (what & REC_PERMS) {
-		perms = perms_text(NULL, rec->perms, rec->n_perms);
-		if (!perms)
-			return -ENOMEM;
-	}
-	if (what & REC_CREATE)
-		err = perms ? apply_create(cp, rec, perms) : -EPROTO;
-	else if (what & REC_VALUE)
-		err = apply_value(cp, rec);
-	if (!err && perms && !(what & REC_CREATE))
-		err = apply_perms(cp, rec, perms);
-	if (!err && what & FATE_TOUCH)
-		err = touch_parent(cp, rec->path, rec->generation);
-	return err;
-}
-
-static int apply_node_remove(void *arg, const struct rec_node_remove *rec)
-{
-	struct checkpoint *cp = arg;
-	sqlite3_stmt *st = checkpoint_statement(cp, ST_REMOVE);
-	int what = fates_ask_remove(cp->fates, here(cp)), err = 0;
-
-	if (what < 0)
-		return what;
-	if (what & FATE_TOUCH)
-		err = touch_parent(cp, rec->path, rec->generation);
-	if (err || !(what & FATE_REMOVE))
-		return err;
-	checkpoint_bind_text(st, 1, rec->path);
-	err = checkpoint_finish(cp, st);
-	if (err)
-		return err;
-	cp->removing = talloc_strdup(cp, rec->path);
-	if (!cp->removing)
-		return -ENOMEM;
-	cp->phase = REMOVING;
-	return 0;
-}
-
-static int remove_some(struct checkpoint *cp)
-{
-	sqlite3_stmt *st = checkpoint_statement(cp, ST_REMOVE_BELOW);
-	int err;
-
-	checkpoint_bind_text(st, 1, cp->removing);
-	sqlite3_bind_int(st, 2, REMOVE_SLICE);
-	err = checkpoint_finish(cp, st);
-	if (err || sqlite3_changes(cp->db))
-		return err;
-	TALLOC_FREE(cp->removing);
-	cp->phase = APPLY;
-	return 0;
-}
-
-static int apply_purge(void *arg, const struct rec_domid *rec)
-{
-	struct checkpoint *cp = arg;
-	sqlite3_stmt *st = checkpoint_statement(cp, ST_PURGE);
-
-	sqlite3_bind_int(st, 1, rec->domid);
-	sqlite3_bind_int64(st, 2, ++cp->counter);
-	return checkpoint_finish(cp, st);
-}
-
 /* ---- slices -------------------------------------------------------------- */
 
-static const struct record_handlers survey_handlers = {
-	.node = survey_node,
-	.node_remove = survey_node_remove,
-};
-
-static const struct record_handlers apply_handlers = {
-	.begin = apply_begin,
-	.node = apply_node,
-	.node_remove = apply_node_remove,
-	.purge = apply_purge,
-};
-
-static int next_phase(struct checkpoint *cp)
+/* People's tables are made anew. */
+static int begin_people(struct checkpoint *cp)
 {
-	cp->phase = cp->phase == SURVEY ? APPLY :
-		    cp->phase == APPLY ? PEOPLE : COMMIT;
 	cp->pos = 0;
 	cp->seq = 0;
-	if (cp->phase != PEOPLE || !cp->people.len)
+	if (!cp->people.len)
 		return 0;
-	return run(cp, "DELETE FROM domains; DELETE FROM connections;"
-		       "DELETE FROM watches");
+	return checkpoint_run(cp, "DELETE FROM domains;"
+				  "DELETE FROM connections;"
+				  "DELETE FROM watches");
 }
 
-static int read_one(struct checkpoint *cp, struct blob records,
-		    const struct record_handlers *handlers)
+static int write_people(struct checkpoint *cp)
 {
 	int err;
 
-	cp->here = cp->pos;
-	err = record_reread(records.data, records.len, &cp->pos, &cp->seq,
-			    handlers, cp);
-	return err == EAGAIN ? next_phase(cp) : err;
+	err = record_reread(cp->people.data, cp->people.len, &cp->pos,
+			    &cp->seq, &checkpoint_people, cp);
+	if (err != EAGAIN)
+		return err;
+	cp->phase = COMMIT;
+	return 0;
+}
+
+static int write_nodes(struct checkpoint *cp)
+{
+	int err = checkpoint_nodes_step(cp);
+
+	return err || cp->phase != PEOPLE ? err : begin_people(cp);
 }
 
 /* SQLite shortens its log only when it begins it anew; until then the file
@@ -556,24 +374,26 @@ static void trim_wal(struct checkpoint *cp)
 
 	with_suffix(cp, "-wal", path);
 	if (!stat(path, &st) && st.st_size > WAL_MAX)
-		run(cp, "PRAGMA wal_checkpoint(TRUNCATE)");
+		checkpoint_run(cp, "PRAGMA wal_checkpoint(TRUNCATE)");
 }
 
 static int commit(struct checkpoint *cp)
 {
+	const int64_t counter = cp->counter + cp->last;
 	int err;
 
 	err = put_meta(cp, "epoch", cp->next_epoch);
 	if (!err)
-		err = put_meta(cp, "counter", cp->counter);
+		err = put_meta(cp, "counter", counter);
 	fault_at(checkpoint_commit);
 	if (!err)
-		err = run(cp, "COMMIT");
+		err = checkpoint_run(cp, "COMMIT");
 	if (err)
 		return err;
 	cp->epoch = cp->next_epoch;
+	cp->counter = counter;
 	cp->phase = IDLE;
-	fates_clear(cp->fates);
+	checkpoint_nodes_forget(cp);
 	trim_wal(cp);
 	return 0;
 }
@@ -581,26 +401,19 @@ static int commit(struct checkpoint *cp)
 static int one_step(struct checkpoint *cp)
 {
 	switch (cp->phase) {
-	case SURVEY:
-		return read_one(cp, cp->records, &survey_handlers);
-	case APPLY:
-		return read_one(cp, cp->records, &apply_handlers);
-	case REMOVING:
-		return remove_some(cp);
 	case PEOPLE:
-		return read_one(cp, cp->people, &checkpoint_people);
+		return write_people(cp);
 	case COMMIT:
 		return commit(cp);
-	case IDLE:
-		break;
+	default:
+		return write_nodes(cp);
 	}
-	return 0;
 }
 
 int checkpoint_begin(struct checkpoint *cp, uint64_t epoch,
 		     struct blob records, struct blob people)
 {
-	int err = run(cp, "BEGIN IMMEDIATE");
+	int err = checkpoint_run(cp, "BEGIN IMMEDIATE");
 
 	if (err)
 		return err;

@@ -6,7 +6,8 @@
  *
  *	DIR/state.db
  *	nodes		path, value, permissions ("n0,r5,b7!": "!" is stale),
- *			owner, generation, created and saved (counters)
+ *			owner, generation, created and saved (counters; nodes
+ *			that one request created may have the same one)
  *	purged		domid, at: entries for the domain, but the owner's, in
  *			permissions saved before are void
  *	domains, connections, watches

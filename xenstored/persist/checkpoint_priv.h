@@ -33,7 +33,11 @@ enum checkpoint_statement {
 	ST_COUNT
 };
 
-enum checkpoint_phase { IDLE, SURVEY, APPLY, REMOVING, PEOPLE, COMMIT };
+/* Of adding a journal file: where its nodes are told, what is needed of them,
+ * removing, with what is below, writing; then the rest. */
+enum checkpoint_phase {
+	IDLE, SURVEY, TELL, CLEAR, CLEAR_BELOW, WRITE, PEOPLE, COMMIT
+};
 
 struct checkpoint {
 	char *path;
@@ -42,20 +46,24 @@ struct checkpoint {
 	sqlite3 *db;
 	sqlite3_stmt *st[ST_COUNT];
 	uint64_t epoch;
-	int64_t counter;	/* stamps created and saved */
+	int64_t counter;	/* stamps before the file */
 	/* the file that is being added */
 	enum checkpoint_phase phase;
 	uint64_t next_epoch;
 	struct blob records, people;
 	size_t pos, here;	/* of the next record, of this one */
-	uint32_t seq;
+	uint32_t seq, last;	/* of the record before, of the last one */
+	uint32_t *places;	/* of records of nodes, as fates have them */
+	size_t n_places, places_room;
 	struct fates *fates;
-	char *removing;		/* below this path nodes are removed */
+	size_t number;		/* of the next fate */
 	unsigned int work;	/* of this slice */
 };
 
 /* Negative errno of a result of SQLite's, 0 for good ones. */
 int checkpoint_error(int rc);
+
+int checkpoint_run(struct checkpoint *checkpoint, const char *sql);
 
 /* The statement, with nothing bound. */
 sqlite3_stmt *checkpoint_statement(struct checkpoint *checkpoint,
@@ -63,6 +71,11 @@ sqlite3_stmt *checkpoint_statement(struct checkpoint *checkpoint,
 /* Executes it, and makes it ready for the next time. */
 int checkpoint_finish(struct checkpoint *checkpoint, sqlite3_stmt *st);
 void checkpoint_bind_text(sqlite3_stmt *st, int i, const char *text);
+
+/* The phases of the nodes, one step; the one behind them is PEOPLE. */
+int checkpoint_nodes_step(struct checkpoint *checkpoint);
+/* What it remembers of a file. */
+void checkpoint_nodes_forget(struct checkpoint *checkpoint);
 
 /* The tables for people; the checkpoint is the argument. */
 extern const struct record_handlers checkpoint_people;

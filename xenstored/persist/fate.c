@@ -12,28 +12,13 @@
 #define SLOTS_MIN 4096
 #define ROOM_MIN 1024
 
-/* Of one path; where things happened the last time, 0: nowhere. */
-struct fate {
-	const char *path;	/* may go on behind its end */
-	uint32_t len;
-	uint32_t hash;
-	uint32_t parent;	/* its number, if it came or went; NONE */
-	uint32_t value, perms;
-	uint32_t touched;	/* a child came or went */
-	uint32_t removed;	/* it, or in the second pass what it is below */
-	bool unwritten;		/* there is no row, nor any below it */
-};
-
-#define NONE UINT32_MAX
-
 struct fates {
 	struct hash_table *key;	/* only for its secret */
 	struct fate *all;	/* by number */
 	size_t n, room;
 	uint32_t *slots;	/* numbers + 1, open addressing */
 	size_t mask;
-	uint32_t *told;		/* the number for each record */
-	size_t n_told, told_room, asked;
+	bool removals;		/* there are some */
 };
 
 static int fates_free(struct fates *fates)
@@ -61,11 +46,10 @@ void fates_clear(struct fates *fates)
 {
 	free(fates->all);
 	free(fates->slots);
-	free(fates->told);
 	fates->all = NULL;
-	fates->slots = fates->told = NULL;
+	fates->slots = NULL;
 	fates->n = fates->room = fates->mask = 0;
-	fates->n_told = fates->told_room = fates->asked = 0;
+	fates->removals = false;
 }
 
 /* ---- the table ----------------------------------------------------------- */
@@ -107,191 +91,193 @@ static int grow_slots(struct fates *fates)
 	return 0;
 }
 
-/* Room for one more of `size` bytes each. */
-static int make_room(void **array, size_t n, size_t *room, size_t size)
+static int grow_all(struct fates *fates)
 {
-	size_t more = *room ? *room * 2 : ROOM_MIN;
-	void *grown;
+	size_t room = fates->room ? fates->room * 2 : ROOM_MIN;
+	struct fate *all = realloc(fates->all, room * sizeof(*all));
 
-	if (n < *room)
-		return 0;
-	grown = realloc(*array, more * size);
-	if (!grown)
+	if (!all)
 		return -ENOMEM;
-	*array = grown;
-	*room = more;
+	fates->all = all;
+	fates->room = room;
 	return 0;
 }
 
-static int add_fate(struct fates *fates, const char *path, size_t len,
-		    uint32_t *number)
+static uint32_t hash_of(const struct fates *fates, const char *path, size_t len)
 {
-	uint32_t hash = hash_bytes(fates->key, 0, path, len), *slot;
+	return hash_bytes(fates->key, 0, path, len);
+}
+
+static const struct fate *look_up(const struct fates *fates, const char *path,
+				  size_t len)
+{
+	uint32_t number = 0;
+
+	if (fates->slots)
+		number = *slot_of(fates, hash_of(fates, path, len), path, len);
+	return number ? &fates->all[number - 1] : NULL;
+}
+
+/* What is known of a path; good until the next call. */
+static int find_fate(struct fates *fates, const char *path, size_t len,
+		     struct fate **out)
+{
+	uint32_t hash = hash_of(fates, path, len), *slot;
 	int err = 0;
 
 	if (!fates->slots || fates->n * 2 > fates->mask)
 		err = grow_slots(fates);
-	if (!err)
-		err = make_room((void **)&fates->all, fates->n, &fates->room,
-				sizeof(*fates->all));
+	if (!err && fates->n == fates->room)
+		err = grow_all(fates);
 	if (err)
 		return err;
 	slot = slot_of(fates, hash, path, len);
 	if (!*slot) {
 		fates->all[fates->n++] = (struct fate){
-			.path = path, .len = len, .hash = hash, .parent = NONE
+			.path = path, .len = len, .hash = hash,
 		};
 		*slot = fates->n;
 	}
-	*number = *slot - 1;
+	*out = &fates->all[*slot - 1];
 	return 0;
 }
 
-/* Records come in bunches: it may be the one told last, or its parent. */
-static int find_fate(struct fates *fates, const char *path, size_t len,
-		     uint32_t *number)
-{
-	uint32_t last = fates->n_told ? fates->told[fates->n_told - 1] : NONE;
+/* ---- telling ------------------------------------------------------------- */
 
-	if (last != NONE && !is_of(&fates->all[last], path, len))
-		last = fates->all[last].parent;
-	if (last == NONE || !is_of(&fates->all[last], path, len))
-		return add_fate(fates, path, len, number);
-	*number = last;
-	return 0;
+static void later(uint32_t *place, uint32_t here)
+{
+	if (!*place)
+		*place = here;
 }
 
-/* ---- the first pass ------------------------------------------------------ */
-
-static int tell_parent(struct fates *fates, uint32_t here, const char *path,
-		       uint32_t number)
+/* A child came or went: its parent has that generation. */
+static int touch_parent(struct fates *fates, uint32_t here, const char *path,
+			size_t len)
 {
-	size_t len = path_parent_len(path, fates->all[number].len);
-	uint32_t parent;
+	struct fate *parent;
 	int err;
 
+	len = path_parent_len(path, len);
 	if (!len)
 		return 0;
 	err = find_fate(fates, path, len, &parent);
 	if (err)
 		return err;
-	fates->all[number].parent = parent;
-	fates->all[parent].touched = here;
+	if (!parent->settled)
+		later(&parent->latest, here);
+	parent->absent = false;
 	return 0;
 }
 
-static int tell(struct fates *fates, uint32_t here, const char *path,
-		bool parent, struct fate **out)
+static void tell_created(struct fate *fate, uint32_t here)
 {
-	uint32_t number;
+	if (!fate->settled) {
+		later(&fate->value, here);
+		later(&fate->perms, here);
+		later(&fate->latest, here);
+		fate->created = here;
+	}
+	fate->settled = fate->absent = true;
+}
+
+static void tell_changed(struct fate *fate, uint32_t here, unsigned int what)
+{
+	fate->absent = false;
+	if (fate->settled)
+		return;
+	if (what & REC_VALUE)
+		later(&fate->value, here);
+	if (what & REC_PERMS)
+		later(&fate->perms, here);
+	later(&fate->latest, here);
+}
+
+/* The nodes from `top` on, one in the other. When the top one is removed later,
+ * so is what is below it. */
+static int tell_levels(struct fates *fates, uint32_t here,
+		       const struct rec_node *rec)
+{
+	size_t len = strlen(rec->path), at = rec->top;
+	struct fate *fate;
+	int err, n;
+
+	for (n = 1;; n++) {
+		err = find_fate(fates, rec->path, at, &fate);
+		if (err)
+			return err;
+		tell_created(fate, here);
+		if (at == len || fate->removed)
+			return n;
+		at += 1 + strcspn(rec->path + at + 1, "/");
+	}
+}
+
+int fates_tell_node(struct fates *fates, uint32_t here,
+		    const struct rec_node *rec)
+{
+	bool levels = rec->what & REC_LEVELS;
+	size_t len = levels ? rec->top : strlen(rec->path);
+	struct fate *fate;
 	int err;
 
-	err = make_room((void **)&fates->told, fates->n_told,
-			&fates->told_room, sizeof(*fates->told));
-	if (!err)
-		err = find_fate(fates, path, strlen(path), &number);
-	if (!err && parent)
-		err = tell_parent(fates, here, path, number);
+	if (levels) {
+		err = tell_levels(fates, here, rec);
+		if (err < 0)
+			return err;
+		return touch_parent(fates, here, rec->path, len) ? -ENOMEM :
+								   err;
+	}
+	err = find_fate(fates, rec->path, len, &fate);
 	if (err)
 		return err;
-	fates->told[fates->n_told++] = number;
-	*out = &fates->all[number];
-	return 0;
-}
-
-int fates_tell_node(struct fates *fates, uint32_t here, const char *path,
-		    unsigned int what)
-{
-	struct fate *fate;
-	int err = tell(fates, here, path, what & REC_CREATE, &fate);
-
-	if (err)
-		return err;
-	if (what & REC_VALUE)
-		fate->value = here;
-	if (what & REC_PERMS)
-		fate->perms = here;
-	return 0;
+	if (!(rec->what & REC_CREATE)) {
+		tell_changed(fate, here, rec->what);
+		return 1;
+	}
+	tell_created(fate, here);
+	err = touch_parent(fates, here, rec->path, len);
+	return err ? err : 1;
 }
 
 int fates_tell_remove(struct fates *fates, uint32_t here, const char *path)
 {
+	size_t len = strlen(path);
 	struct fate *fate;
-	int err = tell(fates, here, path, true, &fate);
+	int err = find_fate(fates, path, len, &fate);
 
-	if (!err)
-		fate->removed = here;
-	return err;
+	if (err)
+		return err;
+	later(&fate->removed, here);
+	fate->settled = true;
+	fate->absent = false;
+	fates->removals = true;
+	return touch_parent(fates, here, path, len);
 }
 
-/* ---- the second pass ----------------------------------------------------- */
+/* ---- asking -------------------------------------------------------------- */
 
-static struct fate *next_fate(struct fates *fates)
+const struct fate *fates_get(const struct fates *fates, size_t number)
 {
-	return fates->asked == fates->n_told ? NULL :
-		&fates->all[fates->told[fates->asked++]];
+	return number < fates->n ? &fates->all[fates->n - 1 - number] : NULL;
 }
 
-static struct fate *parent_of(const struct fates *fates,
-			      const struct fate *fate)
+bool fate_removes(const struct fate *fate)
 {
-	return fate->parent == NONE ? NULL : &fates->all[fate->parent];
+	return fate->removed && !fate->absent;
 }
 
-static int touch(const struct fates *fates, const struct fate *fate,
-		 uint32_t here)
+bool fate_writes(const struct fates *fates, const struct fate *fate)
 {
-	const struct fate *parent = parent_of(fates, fate);
+	uint32_t at = fate->created ? fate->created : fate->latest;
+	size_t len = fate->len;
+	const struct fate *above;
 
-	return parent && parent->touched == here && parent->removed <= here ?
-		FATE_TOUCH : 0;
-}
-
-/*
- * A parent is told before what is created below it, so the removal of a node
- * higher up is handed down from one to the next, as far as they came within
- * the file. Of a node that is there before the file less may be known, and
- * more is written than needed.
- */
-static bool is_doomed(const struct fates *fates, struct fate *fate,
-		      uint32_t here)
-{
-	const struct fate *parent = parent_of(fates, fate);
-
-	if (parent && parent->removed > fate->removed)
-		fate->removed = parent->removed;
-	return fate->removed > here;
-}
-
-int fates_ask_node(struct fates *fates, uint32_t here, unsigned int what)
-{
-	struct fate *fate = next_fate(fates);
-	bool doomed;
-
-	if (!fate)
-		return -EPROTO;
-	doomed = is_doomed(fates, fate, here);
-	/* It was absent, and so was all below it. What will be created there
-	 * before it is removed is doomed as well. */
-	if (what & REC_CREATE)
-		fate->unwritten = doomed;
-	if (doomed)
-		return what & REC_CREATE ? touch(fates, fate, here) : 0;
-	if (what & REC_CREATE)
-		return what | touch(fates, fate, here);
-	if (fate->value != here)
-		what &= ~REC_VALUE;
-	if (fate->perms != here)
-		what &= ~REC_PERMS;
-	return what;
-}
-
-int fates_ask_remove(struct fates *fates, uint32_t here)
-{
-	struct fate *fate = next_fate(fates);
-
-	if (!fate)
-		return -EPROTO;
-	return touch(fates, fate, here) |
-	       (fate->unwritten ? 0 : FATE_REMOVE);
+	if (!fate->latest || fate->removed > at)
+		return false;
+	while (fates->removals && (len = path_parent_len(fate->path, len))) {
+		above = look_up(fates, fate->path, len);
+		if (above && above->removed > at)
+			return false;
+	}
+	return true;
 }

@@ -3,14 +3,16 @@
  * Fates: what of a journal file the checkpoint has to write. Most of it is
  * overwritten or removed again within the file.
  *
- * Two passes over the same records: the first tells, the second asks. A
- * position is where the record is, in units of 8 bytes, plus 1. Paths are
- * kept as pointers into the records.
+ * The records are told from the last to the first, so that what is known of a
+ * path already is what happened to it later. A position is where the record is,
+ * in units of 8 bytes, plus 1; 0: nowhere. Paths are kept as pointers into the
+ * records, and may go on behind their end.
  *
- * F1  Writing what the answers name, in order, gives the same rows at the end
- *     as writing all.
- * F2  A node that comes and goes within the file causes nothing but the
- *     generation of its parent, once for all; nor does what was below it.
+ * F1  Removing first what fate_removes() says, with all that is below, and then
+ *     writing what fate_writes() says, in any order, gives the same rows as
+ *     applying all records in theirs.
+ * F2  What comes and goes within the file causes nothing but the generation of
+ *     its parent.
  */
 #ifndef PERSIST_FATE_H
 #define PERSIST_FATE_H
@@ -20,26 +22,35 @@
 
 #include "persist/record.h"
 
-/* Beside REC_CREATE, REC_VALUE and REC_PERMS. */
-enum {
-	FATE_REMOVE = 8,	/* it and all below it */
-	FATE_TOUCH = 16,	/* give the parent the generation */
-};
-
 struct fates;
 
+/* Of one path. */
+struct fate {
+	const char *path;
+	uint32_t len;
+	uint32_t hash;
+	uint32_t created;	/* it is new; else its row is there */
+	uint32_t value, perms;	/* the records that have what it has now */
+	uint32_t latest;	/* the record that has its generation */
+	uint32_t removed;	/* for the last time */
+	bool settled;		/* what was before does not matter */
+	bool absent;		/* it was, before the file */
+};
+
 int fates_new(TALLOC_CTX *ctx, struct fates **out);
-/* Forgets all: before the first pass over another file. */
+/* Forgets all: before another file. */
 void fates_clear(struct fates *fates);
 
-/* The first pass. -ENOMEM. */
-int fates_tell_node(struct fates *fates, uint32_t here, const char *path,
-		    unsigned int what);
+/* Returns how many nodes that told of. -ENOMEM. */
+int fates_tell_node(struct fates *fates, uint32_t here,
+		    const struct rec_node *rec);
 int fates_tell_remove(struct fates *fates, uint32_t here, const char *path);
 
-/* The second pass: what is to be written. -EPROTO: there is more than was
- * told. */
-int fates_ask_node(struct fates *fates, uint32_t here, unsigned int what);
-int fates_ask_remove(struct fates *fates, uint32_t here);
+/* When all was told: by number, NULL behind the last. Roughly in the order of
+ * time, for the database packs best what is added in order. */
+const struct fate *fates_get(const struct fates *fates, size_t number);
+bool fate_removes(const struct fate *fate);
+/* Is there something to write, and is it not below what was removed later? */
+bool fate_writes(const struct fates *fates, const struct fate *fate);
 
 #endif

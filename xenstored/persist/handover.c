@@ -461,7 +461,7 @@ static int tell_output(struct reading *r, const struct stream_conn *conn)
 		if (n > left || n > sizeof(hdr) + XENSTORE_PAYLOAD_MAX)
 			return -EPROTO;
 		err = TELL(r, output, (struct rec_output){
-			conn->id, { p, n }, { NULL, 0 } });
+			conn->id, 0, { p, n }, { NULL, 0 } });
 		p += n;
 		left -= n;
 		n = 0;
@@ -530,7 +530,7 @@ static int on_node(void *arg, const struct stream_node *node)
 	    path.relative)
 		return -EPROTO;
 	return TELL(r, node, (struct rec_node){
-		REC_CREATE | REC_VALUE | REC_PERMS, path.text,
+		REC_CREATE | REC_VALUE | REC_PERMS, path.text, 0,
 		++r->generation, node->value, node->perms, node->n_perms });
 }
 

@@ -57,15 +57,21 @@ static struct image_watch *find_watch(const struct image *image,
 static int image_node(void *arg, const struct rec_node *rec)
 {
 	struct image *image = arg;
+	int err = HAND_ON(image, node, rec);
 
-	return HAND_ON(image, node, rec);
+	if (!err && image->generation < rec->generation)
+		image->generation = rec->generation;
+	return err;
 }
 
 static int image_node_remove(void *arg, const struct rec_node_remove *rec)
 {
 	struct image *image = arg;
+	int err = HAND_ON(image, node_remove, rec);
 
-	return HAND_ON(image, node_remove, rec);
+	if (!err && image->generation < rec->generation)
+		image->generation = rec->generation;
+	return err;
 }
 
 static int image_purge(void *arg, const struct rec_domid *rec)
@@ -353,17 +359,13 @@ static int image_input(void *arg, const struct rec_input *rec)
 	return 0;
 }
 
-static int image_executed(void *arg, const struct rec_count *rec)
+static int execute(struct image_conn *conn, uint64_t in)
 {
-	struct image_conn *conn = image_conn(arg, rec->conn);
-	uint64_t n;
+	uint64_t n = in - conn->rec.in;
 
-	if (!conn)
-		return -EPROTO;
-	n = rec->n - conn->rec.in;
 	if (n > conn->in_len)
 		return -EPROTO;
-	conn->rec.in = rec->n;
+	conn->rec.in = in;
 	conn->in_len -= n;
 	if (conn->in_len)
 		memmove(conn->in, conn->in + n, conn->in_len);
@@ -372,17 +374,30 @@ static int image_executed(void *arg, const struct rec_count *rec)
 	return 0;
 }
 
+static int image_executed(void *arg, const struct rec_count *rec)
+{
+	struct image_conn *conn = image_conn(arg, rec->conn);
+
+	return conn ? execute(conn, rec->n) : -EPROTO;
+}
+
 static int image_output(void *arg, const struct rec_output *rec)
 {
 	struct image_conn *conn = image_conn(arg, rec->conn);
 	size_t len = rec->head.len + rec->payload.len;
 	struct image_message *message;
+	int err;
 
 	if (!conn || !len)
 		return -EPROTO;
 	message = talloc_size(conn, sizeof(*message) + len);
 	if (!message)
 		return -ENOMEM;
+	err = rec->in ? execute(conn, rec->in) : 0;
+	if (err) {
+		talloc_free(message);
+		return err;
+	}
 	message->len = len;
 	if (rec->head.len)
 		memcpy(message->data, rec->head.data, rec->head.len);

@@ -58,7 +58,7 @@ struct image_domain {
 };
 
 struct image {
-	uint64_t generation;
+	uint64_t generation;		/* the highest that was told */
 	struct limits limits;
 	bool has_limits;
 	struct list conns;

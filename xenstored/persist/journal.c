@@ -16,9 +16,9 @@
 #include "base/scoped.h"
 
 #define MAGIC "xsjournl"
-#define VERSION 3
+#define VERSION 4
 #define HEADER_SIZE 4096
-#define STEP ((size_t)2 << 20)	/* by which files grow */
+#define STEP ((size_t)1 << 20)	/* by which files grow */
 #define SIZE_MAX_MAPPED ((size_t)1 << 30)	/* address space kept for each */
 #define BOOT_ID "/proc/sys/kernel/random/boot_id"
 #define BOOT_ID_LEN 36

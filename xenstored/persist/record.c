@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "store/path.h"
+
 #define ALIGN8(n) (((n) + 7) & ~(size_t)7)
 #define BODY_MAX (1u << 24)
 #define REFER_MIN 64		/* bytes of a value that is referred to */
@@ -32,27 +34,44 @@ static uint64_t mix(uint64_t sum, uint64_t word)
 	return (sum << 29 | sum >> 35) * 0x9e3779b97f4a7c15;
 }
 
+/* Four words at once. */
+typedef uint64_t lanes __attribute__((vector_size(32)));
+
+#define LONG 128
+
+/* Sums of words, and sums of the sums, so that their order matters. */
+static uint64_t sum_long(uint64_t sum, const unsigned char *data, size_t len,
+			 size_t *pos)
+{
+	lanes words = { 1, 2, 3, 4 }, sums = { 0 }, some;
+	size_t i = *pos, k;
+
+	for (; len - i >= sizeof(some); i += sizeof(some)) {
+		memcpy(&some, data + i, sizeof(some));
+		words += some;
+		sums += words;
+	}
+	for (k = 0; k < 4; k++)
+		sum = mix(mix(sum, words[k]), sums[k]);
+	*pos = i;
+	return sum;
+}
+
 /*
  * Catches what goes wrong by accident: a page that was not written, a file cut
- * off, a bug. Every request pays for it, so long records are taken in four
- * lanes, which do not wait for one another.
+ * off, a bug. Every request pays for it.
  */
 static uint32_t checksum(const unsigned char *data, size_t len)
 {
-	uint64_t sum, a = 1, b = 2, c = 3, d = 4;
+	uint64_t sum;
 	struct head head;
 	size_t i;
 
 	memcpy(&head, data, sizeof(head));
 	sum = mix(len, (uint64_t)head.seq << 32 | head.type);
-	for (i = sizeof(head); len - i >= 32; i += 32) {
-		a = mix(a, load(data + i));
-		b = mix(b, load(data + i + 8));
-		c = mix(c, load(data + i + 16));
-		d = mix(d, load(data + i + 24));
-	}
-	if (i > sizeof(head))
-		sum = mix(mix(mix(mix(sum, a), b), c), d);
+	i = sizeof(head);
+	if (len - i >= LONG)
+		sum = sum_long(sum, data, len, &i);
 	for (; i < len; i += 8)
 		sum = mix(sum, load(data + i));
 	return sum ^ sum >> 32;
@@ -155,7 +174,8 @@ struct node_body {
 	uint32_t value_len;
 	uint16_t path_len;	/* with its NUL */
 	uint16_t n_perms;
-	uint32_t what;
+	uint16_t what;
+	uint16_t top;		/* see struct rec_node */
 	uint32_t value_at;	/* counted from the first record; 0: here */
 	/* permissions, path, value */
 };
@@ -183,6 +203,7 @@ struct input_body {
 
 struct output_body {
 	uint64_t conn;
+	uint64_t in;
 	uint32_t len;
 	uint32_t zero;
 	/* data */
@@ -218,6 +239,7 @@ void record_node(struct records *to, const struct rec_node *rec)
 		.path_len = strlen(rec->path) + 1,
 		.n_perms = rec->what & REC_PERMS ? rec->n_perms : 0,
 		.what = rec->what,
+		.top = rec->what & REC_LEVELS ? rec->top : 0,
 	};
 	size_t perms = body.n_perms * sizeof(struct perm);
 	size_t len = sizeof(body) + perms + body.path_len, here;
@@ -305,7 +327,7 @@ void *record_input_room(struct records *to, size_t size)
 
 void record_output(struct records *to, const struct rec_output *rec)
 {
-	struct output_body body = { rec->conn,
+	struct output_body body = { rec->conn, rec->in,
 				    rec->head.len + rec->payload.len, 0 };
 	size_t len = sizeof(body) + body.len;
 	unsigned char *p = open_record(to, len);
@@ -349,13 +371,11 @@ static int read_value(const struct reading *in, const struct node_body *body,
 	return 0;
 }
 
-static int read_node(const struct reading *in, const unsigned char *p,
-		     size_t len)
+static int parse_node(const struct reading *in, const unsigned char *p,
+		      size_t len, struct rec_node *rec)
 {
 	struct node_body body;
-	struct rec_node rec;
 	size_t perms, here;
-	int err;
 
 	if (len < sizeof(body))
 		return -EPROTO;
@@ -364,15 +384,30 @@ static int read_node(const struct reading *in, const unsigned char *p,
 	here = body.value_at ? 0 : body.value_len;
 	if (len - sizeof(body) < perms + body.path_len + here)
 		return -EPROTO;
-	rec.what = body.what;
-	rec.generation = body.generation;
-	rec.perms = (const struct perm *)(p + sizeof(body));
-	rec.n_perms = body.n_perms;
+	rec->what = body.what;
+	rec->generation = body.generation;
+	rec->perms = (const struct perm *)(p + sizeof(body));
+	rec->n_perms = body.n_perms;
 	p += sizeof(body) + perms;
-	if (!is_string(p, p + body.path_len))
+	/* There is one string, as long as it says. */
+	if (!body.path_len || p[body.path_len - 1] ||
+	    memchr(p, 0, body.path_len - 1))
 		return -EPROTO;
-	rec.path = (const char *)p;
-	err = read_value(in, &body, p + body.path_len, &rec.value);
+	rec->path = (const char *)p;
+	rec->top = body.top;
+	if (body.what & REC_LEVELS &&
+	    (body.top < 2 || body.top >= body.path_len ||
+	     (p[body.top] && p[body.top] != '/')))
+		return -EPROTO;
+	return read_value(in, &body, p + body.path_len, &rec->value);
+}
+
+static int read_node(const struct reading *in, const unsigned char *p,
+		     size_t len)
+{
+	struct rec_node rec;
+	int err = parse_node(in, p, len, &rec);
+
 	return err ? err : in->handlers->node(in->arg, &rec);
 }
 
@@ -457,6 +492,7 @@ static int read_output(const struct reading *in, const unsigned char *p,
 	if (len - sizeof(body) < body.len)
 		return -EPROTO;
 	rec.conn = body.conn;
+	rec.in = body.in;
 	rec.payload = (struct blob){ p + sizeof(body), body.len };
 	return in->handlers->output(in->arg, &rec);
 }
@@ -544,12 +580,72 @@ int record_reread(const unsigned char *data, size_t len, size_t *pos,
 	return read_next(data, len, pos, seq, true, handlers, arg);
 }
 
-const char *record_node_path(const unsigned char *record)
+int record_node_levels(const struct rec_node *rec,
+		       int (*node)(void *arg, const struct rec_node *rec),
+		       void *arg)
 {
-	struct node_body body;
+	char path[PATH_MAX_LEN + 1];
+	struct rec_node level = *rec;
+	size_t len = strlen(rec->path), i;
+	int err = 0;
 
-	record += sizeof(struct head);
-	memcpy(&body, record, sizeof(body));
-	return (const char *)record + sizeof(body) +
-	       body.n_perms * sizeof(struct perm);
+	if (len >= sizeof(path))
+		return -EPROTO;
+	memcpy(path, rec->path, len + 1);
+	level.what &= ~REC_LEVELS;
+	level.path = path;
+	level.value.len = 0;
+	for (i = rec->top; !err && i < len; i++) {
+		if (path[i] != '/')
+			continue;
+		path[i] = 0;
+		err = node(arg, &level);
+		path[i] = '/';
+	}
+	level.value = rec->value;
+	return err ? err : node(arg, &level);
+}
+
+static struct head head_at(const unsigned char *data, size_t pos)
+{
+	struct head head;
+
+	memcpy(&head, data + pos, sizeof(head));
+	return head;
+}
+
+unsigned int record_type_at(const unsigned char *data, size_t len, size_t pos)
+{
+	return len - pos < sizeof(struct head) ? 0 : head_at(data, pos).type;
+}
+
+uint32_t record_seq_at(const unsigned char *data, size_t pos)
+{
+	return head_at(data, pos).seq;
+}
+
+int record_read_at(const unsigned char *data, size_t pos,
+		   const struct record_handlers *handlers, void *arg)
+{
+	const struct reading in = { data, pos, handlers, arg };
+	struct head head = head_at(data, pos);
+
+	return dispatch(&in, head.type, data + pos + sizeof(head),
+			head.len - sizeof(head));
+}
+
+int record_node_at(const unsigned char *data, size_t pos, struct rec_node *out)
+{
+	const struct reading in = { data, pos, NULL, NULL };
+	struct head head = head_at(data, pos);
+
+	if (head.type != RECORD_NODE)
+		return -EPROTO;
+	return parse_node(&in, data + pos + sizeof(head),
+			  head.len - sizeof(head), out);
+}
+
+uint64_t record_generation_at(const unsigned char *data, size_t pos)
+{
+	return load(data + pos + sizeof(struct head));
 }

@@ -79,11 +79,16 @@ enum {
 	REC_CREATE = 1,		/* absent so far; at the end of its siblings */
 	REC_VALUE = 2,
 	REC_PERMS = 4,
+	/* With REC_CREATE: so are the nodes above it, from the one on that the
+	 * first `top` bytes of its path name; with the same permissions and
+	 * generation, and without a value. */
+	REC_LEVELS = 8,
 };
 
 struct rec_node {
 	unsigned int what;
 	const char *path;
+	size_t top;
 	uint64_t generation;
 	struct blob value;
 	const struct perm *perms;
@@ -170,6 +175,7 @@ struct rec_count {
 /* One message was queued; head and payload may be told in two pieces. */
 struct rec_output {
 	uint64_t conn;
+	uint64_t in;		/* executed to there before; 0: as before */
 	struct blob head;
 	struct blob payload;
 };
@@ -265,7 +271,21 @@ int record_reread(const unsigned char *data, size_t len, size_t *pos,
 		  uint32_t *seq, const struct record_handlers *handlers,
 		  void *arg);
 
-/* The path in a whole NODE record. */
-const char *record_node_path(const unsigned char *record);
+/* One after the other what REC_LEVELS means, as records without it. */
+int record_node_levels(const struct rec_node *rec,
+		       int (*node)(void *arg, const struct rec_node *rec),
+		       void *arg);
+
+/* RECORD_*, 0: the end. */
+unsigned int record_type_at(const unsigned char *data, size_t len, size_t pos);
+uint32_t record_seq_at(const unsigned char *data, size_t pos);
+/* The record at this place, which has been read before. */
+int record_read_at(const unsigned char *data, size_t pos,
+		   const struct record_handlers *handlers, void *arg);
+/* -EPROTO: it is no NODE. */
+int record_node_at(const unsigned char *data, size_t pos,
+		   struct rec_node *out);
+/* The generation in a NODE or NODE_REMOVE record. */
+uint64_t record_generation_at(const unsigned char *data, size_t pos);
 
 #endif

@@ -65,17 +65,48 @@ static struct records *to(struct recorder *r)
 /* ---- nodes --------------------------------------------------------------- */
 
 static void tell_node(struct records *out, const char *path, unsigned int what,
-		      const struct node *node)
+		      size_t top, const struct node *node)
 {
 	struct rec_node rec = {
 		.what = what,
 		.path = path,
+		.top = top,
 		.generation = node_generation(node),
 		.value = node_value(node),
 	};
 
 	rec.perms = perms_list(node_perms(node), &rec.n_perms);
 	record_node(out, &rec);
+}
+
+/* Is it told by the record of the one that is created in it? */
+static bool is_level(const struct change *change, const struct change *next)
+{
+	const size_t len = change->path_len;
+
+	return next->kind == CHANGE_CREATE && next->path_len > len + 1 &&
+	       len > 1 && next->path[len] == '/' &&
+	       !memcmp(next->path, change->path, len) &&
+	       !strchr(next->path + len + 1, '/') &&
+	       !node_value(change->after).len &&
+	       node_perms(change->after) == node_perms(next->after) &&
+	       node_generation(change->after) == node_generation(next->after);
+}
+
+/* Nodes that a write creates on its way are one record. Returns the last one
+ * that it tells of. */
+static size_t tell_created(struct records *out, const struct changeset *set,
+			   size_t i)
+{
+	const struct change *first = changeset_get(set, i), *last = first;
+	const size_t n = changeset_count(set);
+
+	while (i + 1 < n && is_level(last, changeset_get(set, i + 1)))
+		last = changeset_get(set, ++i);
+	tell_node(out, last->path, REC_CREATE | REC_VALUE | REC_PERMS |
+		  (last == first ? 0 : REC_LEVELS), first->path_len,
+		  last->after);
+	return i;
 }
 
 static void changed(void *arg, const struct changeset *set)
@@ -90,16 +121,14 @@ static void changed(void *arg, const struct changeset *set)
 		change = changeset_get(set, i);
 		switch (change->kind) {
 		case CHANGE_CREATE:
-			tell_node(to(r), change->path,
-				  REC_CREATE | REC_VALUE | REC_PERMS,
-				  change->after);
+			i = tell_created(to(r), set, i);
 			break;
 		case CHANGE_VALUE:
-			tell_node(to(r), change->path, REC_VALUE,
+			tell_node(to(r), change->path, REC_VALUE, 0,
 				  change->after);
 			break;
 		case CHANGE_PERMS:
-			tell_node(to(r), change->path, REC_PERMS,
+			tell_node(to(r), change->path, REC_PERMS, 0,
 				  change->after);
 			break;
 		case CHANGE_REMOVE:
@@ -108,6 +137,8 @@ static void changed(void *arg, const struct changeset *set)
 			break;
 		}
 	}
+	if (i)	/* each told it */
+		r->generation = changeset_generation(set);
 }
 
 /* ---- domains ------------------------------------------------------------- */
@@ -333,23 +364,27 @@ static const struct conn_tap conn_tap = {
 	.ignored = on_ignored,
 };
 
+/* With the first message goes how far the session's requests are executed. */
 static void tell_queued(void *arg, struct blob message)
 {
-	const struct session *session = arg;
+	struct session *session = arg;
+	const uint64_t in = conn_in(session->conn);
 
 	record_output(to(of(session)), &(struct rec_output){
-		session->sequence, message, { NULL, 0 } });
+		session->sequence, in != session->told_in ? in : 0, message,
+		{ NULL, 0 } });
+	session->told_in = in;
 }
 
 static void tell_progress(struct recorder *r, struct session *session)
 {
-	uint64_t in = conn_in(session->conn);
+	const uint64_t in = conn_in(session->conn);
 
+	conn_each_new(session->conn, tell_queued, session);
 	if (in != session->told_in)
 		record_executed(to(r), &(struct rec_count){ session->sequence,
 							    in });
 	session->told_in = in;
-	conn_each_new(session->conn, tell_queued, session);
 }
 
 /* ---- the account --------------------------------------------------------- */
@@ -365,7 +400,7 @@ static void tell_output(void *arg, struct blob message, size_t sent)
 
 	(void)sent;
 	record_output(t->out, &(struct rec_output){
-		t->session->sequence, message, { NULL, 0 } });
+		t->session->sequence, 0, message, { NULL, 0 } });
 }
 
 static void told_already(void *arg, struct blob message)
@@ -427,7 +462,7 @@ static int tell_tree(struct records *out, struct node *root, unsigned int what,
 		return err;
 	while (!(err = tree_walk_next(walk, &node, &path)))
 		if (*path && (!inner_only || node_kids(node)))
-			tell_node(out, path, what, node);
+			tell_node(out, path, what, 0, node);
 	talloc_free(walk);
 	return err == ENOENT ? 0 : err;
 }

@@ -79,6 +79,8 @@ static int revive_node(void *arg, const struct rec_node *rec)
 	struct perms *perms = NULL;
 	int err = 0;
 
+	if (rec->what & REC_LEVELS)
+		return record_node_levels(rec, revive_node, revival);
 	if (rec->what & REC_PERMS && !rec->n_perms)
 		return -EPROTO;
 	if (rec->what & REC_PERMS)
