@@ -10,6 +10,11 @@
  * Integers are in the byte order of the host; what is not mentioned for a type
  * is to be 0.
  *
+ * An answer is given when what it says can no longer be lost. If the daemon
+ * crashes, or is updated, the connection stays: each request is done once and
+ * answered once, only later. A connection that the daemon could not keep is
+ * closed, never silent.
+ *
  * A connection owns the domains that it has attached. When it is closed, they
  * are dead.
  */

@@ -577,18 +577,23 @@ static void domains_changed(void *arg)
 	domains_check(arg);
 }
 
-static void domains_attached(void *arg, uint16_t domid, bool introduce)
+static int domains_attached(void *arg, uint16_t domid, bool introduce)
 {
 	struct domains *domains = arg;
+	const struct domain *domain = domains_find(domains, domid);
+	struct dom_state state;
 	int err;
 
-	if (!introduce)
-		return;
+	if (!introduce || (domain && domain->introduced &&
+			   !domain_state(domains, domid, &state) &&
+			   domain->unique_id == state.unique_id))
+		return 0;
 	/* The VMM's channel needs no number: any but 0 will do. */
 	err = domains_introduce(domains, domid, 0, 1);
 	if (err)
 		log_warn("cannot introduce domain %u: %s", domid,
 			 strerror(abs(err)));
+	return err;
 }
 
 void domains_set_port(struct domains *domains, struct xenport *port)

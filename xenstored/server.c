@@ -127,6 +127,8 @@ static void server_gate(struct server *server)
 		if (server->sessions.rings && conn_queued(session->conn))
 			server_arm_housekeeping(server);
 	}
+	if (server->port)
+		server->port->ops->settle(server->port);
 }
 
 /* Whose turn has lasted long enough; the timer is for the next one. */

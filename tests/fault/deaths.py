@@ -5,6 +5,7 @@
 crash.c kills under a load; this looks at what it takes luck, or root, to meet.
 """
 import ctypes
+import errno
 import os
 import signal
 import subprocess
@@ -16,7 +17,7 @@ sys.path.insert(0, os.path.dirname(__file__))
 import chaos  # noqa: E402
 from cases import Plain, want  # noqa: E402
 from chaos import OP, PATIENCE, Vmm, Wrong, die_with_parent  # noqa: E402
-from xswire import Client, XSError  # noqa: E402
+from xswire import HEADER, Client, XSError, recv_exactly  # noqa: E402
 
 BUILD = os.path.abspath(chaos.BUILD)
 FAULT = os.path.join(BUILD, "fault/xenstored")
@@ -116,6 +117,8 @@ class Daemon:
 
     def end(self):
         """Why it did not end as it should, or None."""
+        if not self.session:
+            return None
         why = None
         try:
             os.kill(self.keeper(), signal.SIGTERM)
@@ -131,6 +134,7 @@ class Daemon:
         while self.processes():
             time.sleep(.01)
         self.reap()
+        self.session = None
         return why or (f"{len(left)} processes do not end" if left else None)
 
     @staticmethod
@@ -210,7 +214,76 @@ def above_the_limits(stage):
     want(guest.ask("WATCH", b"w1\0t\0") == "ENOSPC", "the limit is gone")
 
 
-CASES = [waiting_events, above_the_limits]
+class Watch:
+    """A client that hears of a special event."""
+
+    def __init__(self, daemon, path):
+        self.sock = Client(daemon.socket, PATIENCE).sock
+        self.sock.sendall(HEADER.pack(OP["WATCH"], 1, 0, len(path) + 3) +
+                          path + b"\0t\0")
+        while self.receive()[0] != OP["WATCH_EVENT"]:
+            pass
+
+    def receive(self):
+        kind, _, _, size = HEADER.unpack(recv_exactly(self.sock, HEADER.size))
+        return kind, recv_exactly(self.sock, size)
+
+    def heard(self):
+        """How many events, until something is answered that is asked now."""
+        self.sock.sendall(HEADER.pack(OP["READ"], 7, 0, 2) + b"/\0")
+        n = 0
+        while self.receive()[0] == OP["WATCH_EVENT"]:
+            n += 1
+        return n
+
+
+VMM_POINTS = ["vmm_received", "vmm_attached", "vmm_served", "commit_before",
+              "commit_after", "vmm_answering", "vmm_answered", "vmm_detached"]
+
+
+def dying_for_a_vmm(stage, point, passes):
+    """Has anybody died?"""
+    daemon = stage.daemon(faults=f"{point}:{passes}",
+                          dir=tempfile.mkdtemp(dir=stage.dir))
+    vmm, ts = Vmm(daemon.vmm), Client(daemon.socket, PATIENCE)
+    came = Watch(daemon, b"@introduceDomain")
+    went = Watch(daemon, b"@releaseDomain")
+    guest = Plain(vmm, 1)
+    want(guest.ask("READ", b"/\0") in ("EACCES", b"\0", b""), "no answer")
+    want(came.heard() == 1, "it is not introduced once")
+    want(ts.call("IS_DOMAIN_INTRODUCED", b"1\0") == b"T\0", "no such domain")
+    want(vmm.call(chaos.STATE, 1, state=1) == 0, "STATE")
+    want(went.heard() == 1, "its shutdown is not told once")
+    want(vmm.call(chaos.DETACH, 1) == 0, "DETACH")
+    want(went.heard() == 1, "its end is not told once")
+    want(ts.call("IS_DOMAIN_INTRODUCED", b"1\0") == b"F\0", "it is not gone")
+    want(vmm.call(chaos.DETACH, 1) == errno.ENOENT, "DETACH, again")
+    want(vmm.call(chaos.ATTACH, 1, fds=(0, 0, 0)) == errno.EINVAL, "ATTACH")
+    vmm.sock.settimeout(.02)
+    try:
+        raise Wrong(f"an answer too many, {vmm.sock.recv(1000)}")
+    except TimeoutError:
+        pass
+    died = daemon.said("ended with signal 9")
+    want(not daemon.end(), "it does not end")
+    return died
+
+
+def requests_of_vmms(stage):
+    """a VMM has what it asks done once, and one answer, whoever dies when"""
+    for point in VMM_POINTS if os.path.exists(FAULT) else []:
+        passes = 1
+        while passes < 40:
+            try:
+                if not dying_for_a_vmm(stage, point, passes):
+                    break
+            except (Wrong, OSError, EOFError, XSError) as e:
+                raise Wrong(f"{point}:{passes}: {type(e).__name__} {e}")
+            passes += 1 if point.startswith("vmm") else 3
+        want(passes > 1, f"nobody dies at {point}")
+
+
+CASES = [waiting_events, above_the_limits, requests_of_vmms]
 
 
 def run(case):
@@ -224,8 +297,8 @@ def run(case):
         ended = stage.end()
         why = why or ended
         chaos.result(case.__doc__, why)
-        if why:
-            with open(os.path.join(dir, "log"), errors="replace") as f:
+        for daemon in stage.daemons[-1:] if why else []:
+            with open(daemon.log, errors="replace") as f:
                 print("".join("# " + line for line in f.readlines()[-40:]))
 
 

@@ -35,6 +35,12 @@
 	X(ring_bytes)		/* bytes are in the ring, rsp_prod is old */   \
 	X(ring_prod)		/* rsp_prod is new, nobody notified */         \
 	X(ring_cons)		/* req_cons is new, rsp_prod is old */         \
+	X(vmm_received)		/* a request of a VMM is here */                \
+	X(vmm_attached)		/* ... its domain exists, nobody knows */       \
+	X(vmm_detached)		/* ... its domain is gone, nobody knows */      \
+	X(vmm_served)		/* ... it is done, not committed */             \
+	X(vmm_answering)	/* ... committed */                            \
+	X(vmm_answered)		/* ... answered, which is not noted */          \
 	X(accepted)		/* a client was accepted, not recorded */      \
 	X(closing)		/* its end is recorded, it is still open */    \
 	X(account)		/* the next journal file is half written */    \

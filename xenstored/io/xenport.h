@@ -72,6 +72,8 @@ struct xenport_ops {
 	/* Descriptors that a successor needs; returns how many, fills in up
 	 * to n. The first is what its ..._new() takes. */
 	size_t (*descriptors)(const struct xenport *port, int *fds, size_t n);
+	/* After the commit: answers to those who own guests leave. */
+	void (*settle)(struct xenport *port);
 	/* Before a successor takes over: give up the VIRQ and the like. */
 	void (*retire)(struct xenport *port);
 	/* Is the page still good? False after a SIGBUS on it (VMM port). */
@@ -84,8 +86,9 @@ struct xenport {
 	const struct xenport_ops *ops;
 	/* Some domain changed its state: look at all that are known. */
 	void (*changed)(void *arg);
-	/* VMM port: a domain attached (`introduce`: connect it at once). */
-	void (*attached)(void *arg, uint16_t domid, bool introduce);
+	/* VMM port: a domain attached (`introduce`: connect it at once). To
+	 * tell again what is known already has no effect. */
+	int (*attached)(void *arg, uint16_t domid, bool introduce);
 	void *arg;
 };
 

@@ -11,6 +11,12 @@
  * Which descriptor is what is kept in a small table of shared memory, so that a
  * successor that has inherited the descriptors can go on: its number is what
  * descriptors() gives first, and what xenport_vmm_new() takes.
+ *
+ * So is the request that a connection is about, in a page of its own, and what
+ * has become of it: a death loses no request and no answer, and repeats none.
+ * The kernel itself notes there how much it has received or sent, which is what
+ * recvmmsg() and sendmmsg() are for; to do a request again has no further
+ * effect; and an answer leaves when the journal has what it is about.
  */
 #include "io/xenport.h"
 
@@ -18,6 +24,7 @@
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -28,6 +35,7 @@
 
 #include <xenstore_vmm.h>
 
+#include "base/fault.h"
 #include "base/list.h"
 #include "base/log.h"
 #include "base/who.h"
@@ -35,13 +43,14 @@
 #include "io/page.h"
 
 #define FDS_MAX 4		/* one more than any request has */
-#define MESSAGES_PER_PASS 16
+#define LAYOUT 1		/* of the table: connections have a page */
 
 /* ---- the table for a successor ------------------------------------------ */
 
 enum slot_kind {
 	SLOT_FREE = 0,
-	SLOT_LISTENER,		/* the first; also `unique_id`, the last used */
+	SLOT_LISTENER,		/* the first; also `unique_id`, the last used,
+				 * and `page`, the LAYOUT */
 	SLOT_CONN,
 	SLOT_DOM,
 };
@@ -51,9 +60,26 @@ enum slot_kind {
 struct slot {
 	uint32_t kind;
 	int32_t fd;		/* of the listener, or the connection */
-	int32_t page, kick_in, kick_out;
+	int32_t page;		/* of the domain, or the connection: below */
+	int32_t kick_in, kick_out;
 	uint32_t domid, state;
 	uint64_t offset, unique_id;
+};
+
+/*
+ * What one connection is about. A request is here while in.msg_len is not 0,
+ * and is answered when out.msg_len is not 0.
+ */
+struct exchange {
+	struct mmsghdr in, out;
+	struct iovec in_iov, out_iov;
+	uint32_t begun;		/* it is found good: what it is about may have
+				 * changed already */
+	struct xenstore_vmm_msg request, answer;
+	union {
+		char buf[CMSG_SPACE(FDS_MAX * sizeof(int))];
+		struct cmsghdr align;
+	} control;
 };
 
 struct table {
@@ -140,6 +166,7 @@ struct vmm_port {
 	struct loop *loop;
 	struct listener *listener;
 	struct list conns;
+	struct list served;
 	struct table table;
 	/* by domid; NULL: does not exist */
 	struct vmm_dom *doms[DOMID_FIRST_RESERVED];
@@ -151,10 +178,13 @@ struct vmm_conn {
 	size_t slot;
 	struct loop_fd *watch;
 	struct list in_port;
+	struct list in_served;	/* linked: to be answered after the commit */
 	struct list doms;
 	bool trusted;		/* our own user, or root */
-	bool answering;		/* `answer` waits for room */
-	struct xenstore_vmm_msg answer;
+	bool served;		/* exchange->answer is what it says, and these
+				 * came with the request for nothing: */
+	int left[FDS_MAX], n_left;
+	struct exchange *exchange;
 };
 
 struct vmm_dom {
@@ -283,7 +313,15 @@ struct request {
 	const struct xenstore_vmm_msg *msg;
 	int *fds;
 	struct xenstore_vmm_msg *answer;
+	uint32_t *begun;
 };
+
+/* From here on the request is done, if need be by a successor. */
+static void begin(struct request *req)
+{
+	*req->begun = true;
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+}
 
 static void __attribute__((format(printf, 3, 4)))
 refuse(struct request *req, int err, const char *fmt, ...)
@@ -316,7 +354,8 @@ static const char *attach_refusal(const struct vmm_conn *conn,
 	return NULL;
 }
 
-static void attach(struct vmm_conn *conn, struct request *req)
+/* Makes the domain exist; NULL: it was refused. */
+static struct vmm_dom *attach_new(struct vmm_conn *conn, struct request *req)
 {
 	const struct xenstore_vmm_msg *msg = req->msg;
 	struct vmm_port *port = conn->port;
@@ -339,27 +378,51 @@ static void attach(struct vmm_conn *conn, struct request *req)
 		why = page_refusal(req->fds[0], msg->offset);
 	if (why) {
 		refuse(req, EINVAL, "%s", why);
-		return;
+		return NULL;
 	}
 	if (dom_find(port, msg->domid)) {
 		refuse(req, EBUSY, "domain %u exists already", msg->domid);
-		return;
+		return NULL;
 	}
+	begin(req);
 	if (table_add(&port->table, &slot, &at)) {
 		refuse(req, ENOMEM, "out of memory");
-		return;
+		return NULL;
 	}
 	if (dom_new(conn, at, &dom)) {
 		slot_set(&port->table.slots[at], SLOT_FREE);
 		refuse(req, ENOMEM, "out of memory");
-		return;
+		return NULL;
 	}
+	return dom;
+}
+
+static void attach(struct vmm_conn *conn, struct request *req)
+{
+	struct vmm_port *port = conn->port;
+	struct vmm_dom *dom = *req->begun ?
+				      dom_find(port, req->msg->domid) : NULL;
+	int err = 0;
+
+	if (!dom)
+		dom = attach_new(conn, req);
+	if (!dom)
+		return;
 	for (int i = 0; i < 3; i++)
 		req->fds[i] = -1;	/* taken */
-	req->answer->unique_id = slot.unique_id;
+	fault_at(vmm_attached);
+	req->answer->unique_id = dom_slot(dom)->unique_id;
 	if (port->base.attached)
-		port->base.attached(port->base.arg, dom->domid,
-				    msg->flags & XENSTORE_VMM_INTRODUCE);
+		err = port->base.attached(port->base.arg, dom->domid,
+					  req->msg->flags &
+						  XENSTORE_VMM_INTRODUCE);
+	if (!err)
+		return;
+	/* They are closed with it. */
+	conn->exchange->in.msg_hdr.msg_controllen = 0;
+	talloc_free(dom);
+	req->answer->unique_id = 0;
+	refuse(req, abs(err), "the domain cannot be introduced");
 }
 
 /* The domain of a request, if it is the VMM's own. */
@@ -392,11 +455,14 @@ static void set_state(struct vmm_conn *conn, struct request *req)
 
 static void detach(struct vmm_conn *conn, struct request *req)
 {
-	struct vmm_dom *dom = dom_of(conn, req);
+	struct vmm_dom *dom = *req->begun ?
+		dom_find(conn->port, req->msg->domid) : dom_of(conn, req);
 
-	if (!dom)
+	if (!dom && !*req->begun)
 		return;
+	begin(req);
 	talloc_free(dom);
+	fault_at(vmm_detached);
 	vmm_changed(conn->port);
 }
 
@@ -446,17 +512,6 @@ static void conn_lost(struct vmm_conn *conn)
 		vmm_changed(port);
 }
 
-/* A VMM that does not read its answers is not read from. False: it has gone. */
-static bool conn_answer(struct vmm_conn *conn)
-{
-	ssize_t n = send(conn->fd, &conn->answer, sizeof(conn->answer),
-			 MSG_DONTWAIT | MSG_NOSIGNAL);
-
-	conn->answering = n < 0 && (errno == EAGAIN || errno == ENOBUFS);
-	loop_fd_want(conn->watch, conn->answering ? LOOP_WRITE : LOOP_READ);
-	return n >= 0 || conn->answering;
-}
-
 static int fds_of(struct msghdr *hdr, int *fds)
 {
 	struct cmsghdr *cmsg;
@@ -474,67 +529,175 @@ static int fds_of(struct msghdr *hdr, int *fds)
 	return n;
 }
 
-/* One request. EAGAIN: there is none; EPIPE: the VMM has gone. */
-static int conn_serve_one(struct vmm_conn *conn)
+/* The descriptors that came with a request, at an address that may be new. */
+static int exchange_fds(struct exchange *exchange, int *fds)
 {
-	union {
-		char buf[CMSG_SPACE(FDS_MAX * sizeof(int))];
-		struct cmsghdr align;
-	} control;
-	struct xenstore_vmm_msg msg = { 0 };
-	struct iovec iov = { &msg, sizeof(msg) };
-	struct msghdr hdr = {
-		.msg_iov = &iov,
-		.msg_iovlen = 1,
-		.msg_control = control.buf,
-		.msg_controllen = sizeof(control.buf),
-	};
-	int fds[FDS_MAX], n_fds;
-	struct request req = { &msg, fds, &conn->answer };
-	ssize_t len;
-
-	len = recvmsg(conn->fd, &hdr, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-	if (len < 0 && (errno == EAGAIN || errno == EINTR))
-		return EAGAIN;
-	if (len <= 0)
-		return EPIPE;
-	n_fds = fds_of(&hdr, fds);
-	conn->answer = (struct xenstore_vmm_msg){
-		.version = XENSTORE_VMM_VERSION,
-		.type = msg.type,
-		.serial = msg.serial,
-		.domid = msg.domid,
-	};
-	serve(conn, &req, len, n_fds, hdr.msg_flags);
-	for (int i = 0; i < n_fds; i++)
-		if (fds[i] >= 0)
-			close(fds[i]);
-	return conn_answer(conn) ? 0 : EPIPE;
+	exchange->in.msg_hdr.msg_control = exchange->control.buf;
+	return fds_of(&exchange->in.msg_hdr, fds);
 }
 
+/* EAGAIN: there is no request; EPIPE: the VMM has gone. */
+static int exchange_receive(struct exchange *exchange, int fd)
+{
+	int n;
+
+	exchange->in_iov = (struct iovec){ &exchange->request,
+					   sizeof(exchange->request) };
+	exchange->in = (struct mmsghdr){ .msg_hdr = {
+		.msg_iov = &exchange->in_iov,
+		.msg_iovlen = 1,
+		.msg_control = exchange->control.buf,
+		.msg_controllen = sizeof(exchange->control.buf),
+	} };
+	exchange->request = (struct xenstore_vmm_msg){ 0 };
+	n = recvmmsg(fd, &exchange->in, 1, MSG_DONTWAIT | MSG_CMSG_CLOEXEC,
+		     NULL);
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return EAGAIN;
+	return n > 0 && exchange->in.msg_len ? 0 : EPIPE;
+}
+
+/* EAGAIN: there is no room; EPIPE: the VMM has gone. */
+static int exchange_answer(struct exchange *exchange, int fd)
+{
+	exchange->out_iov = (struct iovec){ &exchange->answer,
+					    sizeof(exchange->answer) };
+	exchange->out = (struct mmsghdr){ .msg_hdr = {
+		.msg_iov = &exchange->out_iov,
+		.msg_iovlen = 1,
+	} };
+	if (sendmmsg(fd, &exchange->out, 1, MSG_DONTWAIT | MSG_NOSIGNAL) > 0)
+		return 0;
+	return errno == EAGAIN || errno == ENOBUFS ? EAGAIN : EPIPE;
+}
+
+/* It is over; the first store says so. */
+static void exchange_end(struct exchange *exchange)
+{
+	exchange->in.msg_len = 0;
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	exchange->out.msg_len = 0;
+	exchange->begun = false;
+}
+
+/* A predecessor may have died with an answer that has left. */
+static int exchange_open(struct slot *slot, struct exchange **out)
+{
+	void *mem;
+
+	if (slot->page < 0) {
+		slot->page = memfd_create("xenstored-vmm-request",
+					  MFD_CLOEXEC);
+		if (slot->page < 0)
+			return -errno;
+		if (posix_fallocate(slot->page, 0, sizeof(**out)))
+			return -ENOSPC;
+	}
+	mem = mmap(NULL, sizeof(**out), PROT_READ | PROT_WRITE, MAP_SHARED,
+		   slot->page, 0);
+	if (mem == MAP_FAILED)
+		return -errno;
+	*out = mem;
+	if ((*out)->out.msg_len)
+		exchange_end(*out);
+	return 0;
+}
+
+static void conn_serve(struct vmm_conn *conn)
+{
+	struct exchange *exchange = conn->exchange;
+	const struct xenstore_vmm_msg *msg = &exchange->request;
+	int fds[FDS_MAX], n_fds = exchange_fds(exchange, fds);
+	struct request req = { msg, fds, &exchange->answer, &exchange->begun };
+
+	exchange->answer = (struct xenstore_vmm_msg){
+		.version = XENSTORE_VMM_VERSION,
+		.type = msg->type,
+		.serial = msg->serial,
+		.domid = msg->domid,
+	};
+	serve(conn, &req, exchange->in.msg_len, n_fds,
+	      exchange->in.msg_hdr.msg_flags);
+	conn->served = true;
+	for (int i = 0; i < n_fds; i++)
+		if (fds[i] >= 0)
+			conn->left[conn->n_left++] = fds[i];
+}
+
+/* Not before a successor would look at them no more. */
+static void conn_close_left(struct vmm_conn *conn)
+{
+	while (conn->n_left)
+		close(conn->left[--conn->n_left]);
+}
+
+/* One request at a time. A VMM that does not read its answers is not read
+ * from. */
 static void conn_ready(void *arg, unsigned int events)
 {
 	struct vmm_conn *conn = arg;
+	struct exchange *exchange = conn->exchange;
 	int err = 0;
 
 	(void)events;
-	if (conn->answering && !conn_answer(conn))
-		err = EPIPE;
-	for (int i = 0; i < MESSAGES_PER_PASS && !err && !conn->answering; i++)
-		err = conn_serve_one(conn);
+	if (!exchange->in.msg_len) {
+		err = exchange_receive(exchange, conn->fd);
+		fault_at(vmm_received);
+	}
 	if (err == EPIPE)
 		conn_lost(conn);
+	if (err)
+		return;
+	if (!conn->served)
+		conn_serve(conn);
+	fault_at(vmm_served);
+	list_del(&conn->in_served);
+	list_add_tail(&conn->port->served, &conn->in_served);
+}
+
+static void conn_answer(struct vmm_conn *conn)
+{
+	int err;
+
+	list_del(&conn->in_served);
+	fault_at(vmm_answering);
+	err = exchange_answer(conn->exchange, conn->fd);
+	fault_at(vmm_answered);
+	if (err == EPIPE) {
+		conn_lost(conn);
+		return;
+	}
+	if (!err) {
+		exchange_end(conn->exchange);
+		conn->served = false;
+		conn_close_left(conn);
+	}
+	loop_fd_want(conn->watch, err ? LOOP_WRITE : LOOP_READ);
+}
+
+static void vmm_settle(struct xenport *port)
+{
+	struct vmm_port *vmm = to_vmm(port);
+	struct vmm_conn *conn;
+
+	while ((conn = list_first(&vmm->served, struct vmm_conn, in_served)))
+		conn_answer(conn);
 }
 
 static int conn_free(struct vmm_conn *conn)
 {
+	struct slot *slot = &conn->port->table.slots[conn->slot];
 	struct vmm_dom *dom;
 
 	while ((dom = list_first(&conn->doms, struct vmm_dom, in_conn)))
 		talloc_free(dom);
-	slot_set(&conn->port->table.slots[conn->slot], SLOT_FREE);
+	slot_set(slot, SLOT_FREE);
 	list_del(&conn->in_port);
+	list_del(&conn->in_served);
 	TALLOC_FREE(conn->watch);
+	conn_close_left(conn);
+	munmap(conn->exchange, sizeof(*conn->exchange));
+	close(slot->page);
 	close(conn->fd);
 	return 0;
 }
@@ -561,9 +724,16 @@ static int conn_new(struct vmm_port *port, size_t at, struct vmm_conn **out)
 	conn->fd = port->table.slots[at].fd;
 	conn->trusted = is_trusted(conn->fd);
 	list_init(&conn->doms);
-	err = loop_fd_new(conn, port->loop, conn->fd, LOOP_READ, conn_ready,
-			  conn, &conn->watch);
+	list_init(&conn->in_served);
+	err = exchange_open(&port->table.slots[at], &conn->exchange);
+	if (!err)
+		err = loop_fd_new(conn, port->loop, conn->fd,
+				  conn->exchange->in.msg_len ? LOOP_WRITE :
+							       LOOP_READ,
+				  conn_ready, conn, &conn->watch);
 	if (err) {
+		if (conn->exchange)
+			munmap(conn->exchange, sizeof(*conn->exchange));
 		talloc_free(conn);
 		return err;
 	}
@@ -576,7 +746,7 @@ static int conn_new(struct vmm_port *port, size_t at, struct vmm_conn **out)
 static void vmm_accepted(void *arg, int fd)
 {
 	struct vmm_port *port = arg;
-	struct slot slot = { .kind = SLOT_CONN, .fd = fd };
+	struct slot slot = { .kind = SLOT_CONN, .fd = fd, .page = -1 };
 	struct vmm_conn *conn;
 	size_t at;
 
@@ -586,6 +756,8 @@ static void vmm_accepted(void *arg, int fd)
 	}
 	if (conn_new(port, at, &conn)) {
 		slot_set(&port->table.slots[at], SLOT_FREE);
+		if (port->table.slots[at].page >= 0)
+			close(port->table.slots[at].page);
 		close(fd);
 	}
 }
@@ -722,26 +894,46 @@ static int vmm_own_ring(struct xenport *port,
 	return ENODEV;
 }
 
+/* Also those that came with a request that is not answered yet. */
+static int slot_fds(const struct slot *slot, int *fds)
+{
+	switch (slot->kind) {
+	case SLOT_FREE:
+		return 0;
+	case SLOT_DOM:
+		fds[0] = slot->page;
+		fds[1] = slot->kick_in;
+		fds[2] = slot->kick_out;
+		return 3;
+	case SLOT_CONN:
+		fds[1] = slot->page;
+		break;
+	}
+	fds[0] = slot->fd;
+	return slot->kind == SLOT_CONN ? 2 : 1;
+}
+
 static size_t vmm_descriptors(const struct xenport *port, int *fds, size_t n)
 {
-	const struct table *table = &((const struct vmm_port *)port)->table;
+	const struct vmm_port *vmm = (const struct vmm_port *)port;
+	const struct table *table = &vmm->table;
+	const struct vmm_conn *conn;
 	size_t count = 0;
+	int some[FDS_MAX], k;
 
 	if (count < n)
 		fds[count] = table->fd;
 	count++;
-	for (size_t i = 0; i < table->n; i++) {
-		const struct slot *slot = &table->slots[i];
-		const int of_dom[] = { slot->page, slot->kick_in,
-				       slot->kick_out };
-		bool is_dom = slot->kind == SLOT_DOM;
-		const int *from = is_dom ? of_dom : &slot->fd;
-
-		if (slot->kind == SLOT_FREE)
-			continue;
-		for (int k = 0; k < (is_dom ? 3 : 1); k++, count++)
+	for (size_t i = 0; i < table->n; i++)
+		for (k = slot_fds(&table->slots[i], some); k--; count++)
 			if (count < n)
-				fds[count] = from[k];
+				fds[count] = some[k];
+	list_for_each(conn, &vmm->conns, in_port) {
+		if (!conn->exchange->in.msg_len)
+			continue;
+		for (k = exchange_fds(conn->exchange, some); k--; count++)
+			if (count < n)
+				fds[count] = some[k];
 	}
 	return count;
 }
@@ -764,6 +956,7 @@ static const struct xenport_ops vmm_ops = {
 	.next = vmm_next,
 	.own_ring = vmm_own_ring,
 	.descriptors = vmm_descriptors,
+	.settle = vmm_settle,
 	.retire = vmm_retire,
 	.page_ok = vmm_page_ok,
 };
@@ -790,7 +983,7 @@ static uint64_t first_unique_id(void)
 
 static int vmm_begin(struct vmm_port *port, const char *path)
 {
-	struct slot slot = { .kind = SLOT_LISTENER };
+	struct slot slot = { .kind = SLOT_LISTENER, .page = LAYOUT };
 	size_t at;
 	int err;
 
@@ -838,6 +1031,17 @@ static int vmm_revive(struct vmm_port *port, enum slot_kind kind)
 	return err;
 }
 
+/* From when a connection had no page. */
+static void table_upgrade(struct table *table)
+{
+	struct slot *first = &table->slots[0];
+
+	for (size_t i = 1; first->page < LAYOUT && i < table->n; i++)
+		if (table->slots[i].kind == SLOT_CONN)
+			table->slots[i].page = -1;
+	first->page = LAYOUT;
+}
+
 static int vmm_go_on(struct vmm_port *port, int fd)
 {
 	int err = table_adopt(&port->table, fd);
@@ -846,6 +1050,7 @@ static int vmm_go_on(struct vmm_port *port, int fd)
 		return err;
 	if (port->table.slots[0].kind != SLOT_LISTENER)
 		return -EINVAL;
+	table_upgrade(&port->table);
 	err = vmm_revive(port, SLOT_CONN);
 	return err ? err : vmm_revive(port, SLOT_DOM);
 }
@@ -862,6 +1067,7 @@ int xenport_vmm_new(TALLOC_CTX *ctx, struct loop *loop, const char *path,
 	port->loop = loop;
 	port->table.fd = -1;
 	list_init(&port->conns);
+	list_init(&port->served);
 	talloc_set_destructor(port, vmm_free);
 	err = fd < 0 ? vmm_begin(port, path) : vmm_go_on(port, fd);
 	if (!err)

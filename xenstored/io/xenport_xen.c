@@ -284,6 +284,11 @@ static size_t xen_descriptors(const struct xenport *port, int *fds, size_t n)
 	return 1;
 }
 
+static void xen_settle(struct xenport *port)
+{
+	(void)port;
+}
+
 static void xen_retire(struct xenport *port)
 {
 	struct xen_port *xen = to_xen(port);
@@ -307,6 +312,7 @@ static const struct xenport_ops xen_ops = {
 	.next = xen_next,
 	.own_ring = xen_own_ring,
 	.descriptors = xen_descriptors,
+	.settle = xen_settle,
 	.retire = xen_retire,
 	.page_ok = xen_page_ok,
 };
