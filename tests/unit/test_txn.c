@@ -547,7 +547,7 @@ static void writing_again_does_not_pile_up(void **state)
 	}
 	assert_in_range(ledger_used(w->ledger[5], QUOTA_MEMORY), used,
 			used + 100 * sizeof(struct intent));
-	assert_in_range(txn->intents.count, 3, 103);
+	assert_in_range(txn->intents.count, 4, 104);
 	assert_int_equal(commit(w, 5, txn), 0);
 	assert_string_equal(perms(w, 0, "/d/a"), "n5 r2");
 }

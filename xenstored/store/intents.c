@@ -117,6 +117,36 @@ void intents_add_perms(struct intents *intents, struct intent *intent)
 	intents_append(intents, intent);
 }
 
+/*
+ * What was wanted of a node below one that is removed. If it changed something
+ * that was there its watches hear of it, as of a removal of its own: Linux,
+ * told that device/vif went, does not see that device/vif/0 did. A node that
+ * was made is not there to be removed, and nobody hears of it.
+ */
+static void intents_go(struct intents *intents, struct touched *at)
+{
+	struct intent *intent, *tmp;
+	bool gone = false;
+
+	list_for_each(intent, &at->intents, of_node)
+		gone |= intent->deed == DEED_REMOVE;
+	list_for_each_safe(intent, tmp, &at->intents, of_node) {
+		if (intent->deed == DEED_REMOVE)
+			continue;
+		if (gone || intent->deed == DEED_CREATE) {
+			intents_forget(intents, intent);
+			continue;
+		}
+		intents->bytes -= intent->value.len;
+		talloc_free((void *)intent->value.data);
+		intent->value = (struct blob){ NULL, 0 };
+		perms_unref(intent->perms);
+		intent->perms = NULL;
+		intent->deed = DEED_REMOVE;
+		gone = true;
+	}
+}
+
 void intents_add_remove(struct intents *intents, struct intent *intent,
 			struct intent *parent)
 {
@@ -142,12 +172,10 @@ void intents_add_remove(struct intents *intents, struct intent *intent,
 		list_insert_before(&first->in_log, &former->in_log);
 		former->seq = first->seq;
 	}
+	list_for_each_safe(each, tmp, &top->intents, of_node)
+		intents_forget(intents, each);
 	for (at = trail_next(top, NULL); at; at = trail_next(top, at)) {
-		/* A removal below keeps its event: Linux, told that device/vif
-		 * went, does not see that device/vif/0 did. */
-		list_for_each_safe(each, tmp, &at->intents, of_node)
-			if (each->deed != DEED_REMOVE || at == top)
-				intents_forget(intents, each);
+		intents_go(intents, at);
 		at->cut = at->ensured = at->written = at->owned = false;
 	}
 	top->cut = true;

@@ -8,8 +8,8 @@
  * I2  Applied in order to the live tree, they give what the requests would
  *     have given there, one after the other.
  * I3  Their number is bound by that of the nodes touched and of permission
- *     changes: a value written again replaces the former, a removal what was
- *     asked for below it.
+ *     changes: a value written again replaces the former, and of what was asked
+ *     of a node below a removed one at most its removal is left.
  */
 #ifndef STORE_INTENTS_H
 #define STORE_INTENTS_H
@@ -51,7 +51,7 @@ void intents_append(struct intents *intents, struct intent *intent);
 void intents_add_perms(struct intents *intents, struct intent *intent);
 /*
  * Takes over the removal of a node, and forgets all that was wanted of it and
- * of those below, but for their own removals: these have events. If that
+ * of those below, but that these were changed: that has events. If that
  * created the node, its parent must be there nevertheless: `parent` (taken
  * over) says so, and is freed if it is not needed.
  */
