@@ -578,16 +578,39 @@ static const char *trie_path(const struct trie *trie, char *buf, size_t size)
 	return p;
 }
 
+static void reverse(struct removed *items, size_t n)
+{
+	for (size_t i = 0; i < n / 2; i++) {
+		struct removed item = items[i];
+
+		items[i] = items[n - 1 - i];
+		items[n - 1 - i] = item;
+	}
+}
+
+static void fire_removed(struct watch_index *index, const struct removed *at)
+{
+	struct lists lists = { NULL, node_perms(at->node), at->parent };
+	struct matches matches = { .lists = &lists };
+	char buf[PATH_MAX_LEN + 2];
+
+	if (list_empty(&at->trie->watches))
+		return;
+	collect(index, at->trie, 0, &matches);
+	if (matches.n)
+		tell(index, &matches, trie_path(at->trie, buf, sizeof(buf)));
+}
+
 /*
- * Watches set exactly on nodes below a removed one. The walk lists them with
- * the children of each node in reverse order, parents first; told backwards,
- * that is children first and in order.
+ * Watches set exactly on nodes below a removed one. The walk lists parents
+ * first, and the children of each node in order if these are to be told after
+ * it. Else in reverse order: told backwards, that is children first, in order.
  */
-static void fire_below(struct watch_index *index, const struct change *change)
+static void fire_below(struct watch_index *index, const struct change *change,
+		       bool top_first)
 {
 	struct trie *top = trie_find(index, change->path);
-	char buf[PATH_MAX_LEN + 2];
-	size_t ntodo = 0, n = 0;
+	size_t ntodo = 0, n = 0, kids;
 
 	if (!top || !top->nkids)
 		return;
@@ -597,22 +620,15 @@ static void fire_below(struct watch_index *index, const struct change *change)
 		struct removed *at = &index->removed[n++];
 
 		*at = index->todo[--ntodo];
-		if (at->trie->nkids)
-			ntodo += watched_kids(index, at, index->todo + ntodo);
-	}
-	while (n-- > 1) {	/* not the top itself */
-		const struct removed *at = &index->removed[n];
-		struct lists lists = { NULL, node_perms(at->node),
-				       at->parent };
-		struct matches matches = { .lists = &lists };
-
-		if (list_empty(&at->trie->watches))
+		if (!at->trie->nkids)
 			continue;
-		collect(index, at->trie, 0, &matches);
-		if (matches.n)
-			tell(index, &matches,
-			     trie_path(at->trie, buf, sizeof(buf)));
+		kids = watched_kids(index, at, index->todo + ntodo);
+		if (top_first)	/* the last one is looked at first */
+			reverse(index->todo + ntodo, kids);
+		ntodo += kids;
 	}
+	for (size_t i = 1; i < n; i++)	/* not the top itself */
+		fire_removed(index, &index->removed[top_first ? i : n - i]);
 }
 
 void watch_fire(struct watch_index *index, const struct changeset *set)
@@ -629,10 +645,10 @@ void watch_fire(struct watch_index *index, const struct changeset *set)
 		if (change->silent || path_is_special(change->path))
 			continue;
 		if (remove && !top_first)
-			fire_below(index, change);
+			fire_below(index, change, false);
 		fire_path(index, change->path, &lists);
 		if (remove && top_first)
-			fire_below(index, change);
+			fire_below(index, change, true);
 	}
 }
 

@@ -6,8 +6,8 @@
  *     nodes below it that name removed nodes. Watches elsewhere cost nothing.
  * W2  A change of P fires watches on P and on its ancestors (within their
  *     depth) and reports P. A removal of R fires, for each removed node below
- *     R, the watches set exactly on it, children before parents (in a
- *     transaction R first), then treats R as a change.
+ *     R, the watches set exactly on it, children before parents, then treats R
+ *     as a change; in a transaction R first, and parents before children.
  * W3  Order of one change: by the owner's sequence number, then by the
  *     watch's age.
  * W4  A watch unlinks itself when it is freed.
