@@ -23,7 +23,7 @@ struct fake {
 	int door, client;
 	struct xsd_sockmsg hdr;
 	char payload[65536];
-	sem_t sem;
+	sem_t sem, back;
 };
 
 #define must(cond) fake_must(cond)
@@ -84,6 +84,7 @@ struct fake *fake_start(void (*script)(struct fake *fake))
 	fake->script = script;
 	fake->client = -1;
 	sem_init(&fake->sem, 0, 0);
+	sem_init(&fake->back, 0, 0);
 	snprintf(fake->dir, sizeof(fake->dir), "%s/xsfake.XXXXXX",
 		 tmp && strlen(tmp) < 40 ? tmp : "/tmp");
 	must(mkdtemp(fake->dir) != NULL);
@@ -103,6 +104,7 @@ void fake_stop(struct fake *fake)
 	remove_files(fake);
 	running = NULL;
 	sem_destroy(&fake->sem);
+	sem_destroy(&fake->back);
 	free(fake);
 }
 
@@ -215,6 +217,16 @@ void fake_event(struct fake *fake, const char *path, const char *token)
 	fake_send(fake, XS_WATCH_EVENT, payload, len + 1);
 }
 
+static void wait_for(sem_t *sem)
+{
+	struct timespec until;
+
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += PATIENCE_MS / 1000;
+	while (sem_timedwait(sem, &until) < 0)
+		must(errno == EINTR);
+}
+
 void fake_signal(struct fake *fake)
 {
 	sem_post(&fake->sem);
@@ -222,10 +234,15 @@ void fake_signal(struct fake *fake)
 
 void fake_wait(struct fake *fake)
 {
-	struct timespec until;
+	wait_for(&fake->sem);
+}
 
-	clock_gettime(CLOCK_REALTIME, &until);
-	until.tv_sec += PATIENCE_MS / 1000;
-	while (sem_timedwait(&fake->sem, &until) < 0)
-		must(errno == EINTR);
+void fake_signal_back(struct fake *fake)
+{
+	sem_post(&fake->back);
+}
+
+void fake_wait_back(struct fake *fake)
+{
+	wait_for(&fake->back);
 }

@@ -51,5 +51,8 @@ void fake_must_(bool cond, const char *what, const char *file, int line);
 /* Lets the test and the script wait for each other: done, and wait for it. */
 void fake_signal(struct fake *fake);
 void fake_wait(struct fake *fake);
+/* The same for the other direction, where both are wanted. */
+void fake_signal_back(struct fake *fake);
+void fake_wait_back(struct fake *fake);
 
 #endif

@@ -533,7 +533,7 @@ static void answer_late(struct fake *fake)
 	fake_accept(fake);
 	fake_expect(fake, XS_READ);
 	fake_signal(fake);
-	usleep(1500000);
+	fake_wait_back(fake);
 	fake_event(fake, "/e", "t");
 	fake_send(fake, XS_READ, "late", 4);
 	fake_expect(fake, XS_WRITE);
@@ -564,7 +564,8 @@ static void a_cancelled_request_s_reply_goes_to_nobody(void **state)
 	pthread_join(thread, &result);
 	assert_ptr_equal(result, PTHREAD_CANCELED);
 	/* It had its second. */
-	assert_in_range(now_ms() - start, 900, 1450);
+	assert_true(now_ms() - start >= 900);
+	fake_signal_back(fake);
 	assert_true(xs_write(h, XBT_NULL, "/b", "x", 1));
 	assert_event(xs_check_watch(h), "/e", "t");
 	xs_close(h);
@@ -576,7 +577,7 @@ static void answer_late_twice(struct fake *fake)
 	fake_accept(fake);
 	fake_expect(fake, XS_READ);
 	fake_signal(fake);
-	usleep(1700000);
+	fake_wait_back(fake);
 	fake_send(fake, XS_READ, "late", 4);
 	fake_expect(fake, XS_READ);
 	fake_send(fake, XS_READ, "soon", 4);
@@ -599,6 +600,7 @@ static void whose_turn_it_is_goes_on_after_a_dropped_reply(void **state)
 	pthread_cancel(first);
 	pthread_join(first, &result);
 	assert_ptr_equal(result, PTHREAD_CANCELED);
+	fake_signal_back(fake);
 	pthread_join(second, &result);
 	assert_null(result);
 	pthread_join(reader, &result);
@@ -858,7 +860,7 @@ static void requests_do_not_wait_for_ever(void **state)
 		assert_fails(xs_mkdir(h, XBT_NULL, "/a"), ENOENT);
 	else
 		assert_int_equal(errno, ENOENT);
-	assert_in_range(now_ms() - start, 9000, 13000);
+	assert_in_range(now_ms() - start, 9000, 30000);
 	pthread_cancel(thread);
 	pthread_join(thread, &result);
 	assert_ptr_equal(result, PTHREAD_CANCELED);

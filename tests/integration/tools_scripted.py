@@ -256,12 +256,12 @@ def watching(t):
         before = time.monotonic()
         daemon.drop()
         try:
-            out, err = p.communicate(timeout=5)
+            out, err = p.communicate(timeout=20)
             tap.ok(p.returncode == 1 and out == b"" and err ==
                    b"xenstore-watch: connection to xenstore lost\n",
                    "watch: the death of the daemon is an error",
                    (p.returncode, out, err))
-            tap.ok(time.monotonic() - before < 2,
+            tap.ok(time.monotonic() - before < 10,
                    "watch: the death of the daemon is noticed at once")
         except subprocess.TimeoutExpired:
             p.kill()
@@ -275,7 +275,7 @@ def watching(t):
                              stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         p.stdout.readline()
         p.send_signal(signal.SIGTERM)
-        out, err = p.communicate(timeout=5)
+        out, err = p.communicate(timeout=20)
         tap.ok((p.returncode, out, err) == (-signal.SIGTERM, b"", b""),
                "watch: a signal ends it as usual", (p.returncode, out, err))
 
