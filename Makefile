@@ -600,7 +600,7 @@ uninstall: ## remove what install has put there
 	@cd $(DESTDIR)$(INCLUDEDIR) 2>/dev/null && rmdir \
 		--ignore-fail-on-non-empty xenstore-compat xen/io xen || true
 
-bench: all $(peers_BIN) $(bench_BIN) ## compare the speed of ours, Debian's and a floor
+bench: all $(peers_BIN) $(bench_BIN) ## compare the speed of ours, with a journal and without, Debian's and a floor
 	@BUILD=$(abspath $(BUILD)) tests/bench/bench.sh $(GROUPS)
 
 bench-journal: all $(peers_BIN) $(bench_BIN) ## what the journal costs: CPU, latency, memory, pause after a crash

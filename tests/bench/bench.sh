@@ -7,8 +7,9 @@
 #
 #   bench.sh [GROUP]...     one idle many guests tx watch dir size bulk
 #
-# Environment: BUILD; PEERS (default: floor ours c417 ox417, those that can
-# run); SECS for one figure (0.3); ROUNDS over all groups, of which the best
+# Environment: BUILD; PEERS (default: floor ours ours-off c417 ox417, those that
+# can run; ours-off is ours without a journal, in one, guests, tx and size);
+# SECS for one figure (0.3); ROUNDS over all groups, of which the best
 # figures count (1); CPUS, the daemon's core and the generator's (0 1); OUT,
 # where the raw figures go (JSON lines; default $BUILD/bench.jsonl).
 #
@@ -26,28 +27,38 @@ nice=
 [ "$(id -u)" = 0 ] && nice="nice -n -10"
 PEER_WRAP="taskset -c $dcpu $nice"
 
-# Ours with guests where that works.
-declare -A name=([ours]=ours)
+declare -A name
 peers=
-for p in ${PEERS:-floor ours c417 ox417}; do
-	if peer_can "$p"; then
+for p in ${PEERS:-floor ours ours-off c417 ox417}; do
+	if peer_can "${p%-off}"; then
 		peers+=" $p"
 	else
 		echo "without $p: $PEER_WHY" >&2
 	fi
 done
 
+# start PEER: ours with guests where that works
+start() {
+	local options=() tag=
+
+	case $1 in *-off) options=(--journal off) tag=.off ;; esac
+	name[$1]=${1%-off}$tag
+	case $1 in ours*)
+		if peer_can ours-xen &&
+			peer_start "ours-xen$tag" "${options[@]}" 2>/dev/null
+		then
+			name[$1]=ours-xen$tag
+			return
+		fi
+	esac
+	peer_start "${name[$1]}" "${options[@]}" || exit 1
+}
+
 up() {
 	local p
 
 	for p in $peers; do
-		name[$p]=$p
-		if [ "$p" = ours ] && peer_can ours-xen &&
-			peer_start ours-xen 2>/dev/null; then
-			name[ours]=ours-xen
-			continue
-		fi
-		peer_start "$p" || exit 1
+		start "$p"
 	done
 }
 
@@ -61,6 +72,10 @@ x() {
 	[ "$mode" = one ] && cpu=$dcpu
 	for p in $peers; do
 		case "$only_real:$p" in 1:floor) continue ;; esac
+		case "$group:$p" in
+		one:* | guests:* | tx:* | size:*) ;;
+		*:*-off) continue ;;
+		esac
 		peer_use "${name[$p]}"
 		# shellcheck disable=SC2086
 		MODE=$mode timeout 60 $nice taskset -c "$cpu" \
@@ -70,7 +85,7 @@ x() {
 			kill -0 "$PEER_PID" 2>/dev/null && continue
 			echo "$p is gone; starting it again" >&2
 			peer_stop "${name[$p]}"
-			peer_start "${name[$p]}" || exit 1
+			start "$p"
 		}
 	done
 }
@@ -195,9 +210,9 @@ trap 'peer_stop_all; rm -f "$err"' EXIT
 only_real=0
 up
 for ((round = 0; round < ${ROUNDS:-1}; round++)); do
-	for g in $groups; do
-		echo "# $g" >&2
-		"g_$g"
+	for group in $groups; do
+		echo "# $group" >&2
+		"g_$group"
 	done
 done
 ./table.py "$out"

@@ -6,11 +6,13 @@
 
 What disturbs a shared machine only makes figures worse, so of repeated runs
 of one scenario the best counts. A ratio below 1 in "ours/best" means that
-ours is better than the best other daemon.
+ours is better than the best other daemon; "on/off" is what the journal costs:
+ours beside ours without it.
 """
 import json
 import sys
 
+OWN = ('floor', 'ours', 'ours-off')
 HIGHER = ('ops_s', 'events_s', 'req_s')
 best = {}    # (mode, scenario, parameters) -> peer -> figures
 peers = []
@@ -44,7 +46,7 @@ def ratio(a, b):
 def row(figures, key):
     """One figure of all peers, then the ratios."""
     v = {p: figures.get(p, {}).get(key) for p in peers}
-    others = [x for p, x in v.items() if p not in ('floor', 'ours') and x]
+    others = [x for p, x in v.items() if p not in OWN and x]
     pick = max if key in HIGHER else min
     other = pick(others) if others else None
     cells = [number(v[p]) for p in peers]
@@ -54,6 +56,9 @@ def row(figures, key):
     else:
         cells += [ratio(v.get('ours'), v.get('floor')),
                   ratio(other, v.get('floor')), ratio(v.get('ours'), other)]
+    if 'ours-off' in peers:
+        on, off = v['ours'], v['ours-off']
+        cells.append(ratio(off, on) if key in HIGHER else ratio(on, off))
     return cells
 
 
@@ -63,6 +68,8 @@ def table(title, key, want):
     if not rows:
         return
     head = peers + ['ours/floor', 'best/floor', 'ours/best']
+    if 'ours-off' in peers:
+        head.append('on/off')
     width = max([len(r[0]) for r in rows] + [len(title)])
     print()
     print(title.ljust(width) + ''.join('%12s' % h for h in head))
