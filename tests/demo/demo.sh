@@ -23,7 +23,7 @@ fail() { echo "demo: $*" >&2; exit 1; }
 say "xenstored starts in $dir, with a socket and no Xen"
 xenstored --no-fork --xenport vmm >"$dir/log" 2>&1 &
 pid=$!
-for _ in $(seq 100); do
+for _ in $(seq 400); do
 	xenstore-exists / 2>/dev/null && break
 	kill -0 $pid 2>/dev/null || { cat "$dir/log" >&2; fail "the daemon did not start"; }
 	sleep 0.05
@@ -41,7 +41,7 @@ run xenstore-read /local/domain/5/name || fail read
 say "A watch fires: first at once, then for each change below"
 xenstore-watch -n 4 /local/domain/5 >"$dir/events" &
 watcher=$!
-for _ in $(seq 100); do [ -s "$dir/events" ] && break; sleep 0.02; done
+for _ in $(seq 500); do [ -s "$dir/events" ] && break; sleep 0.02; done
 run xenstore-write /local/domain/5/name db
 run xenstore-write /local/domain/5/state 4
 run xenstore-rm /local/domain/5/memory

@@ -39,7 +39,7 @@ tap() {
 
 "$BUILD/xenstored" --no-fork --xenport vmm >"$dir/log" 2>&1 &
 pid=$!
-for _ in $(seq 100); do
+for _ in $(seq 400); do
 	[ -S "$dir/vmm" ] && "$BUILD/xenstore-exists" / 2>/dev/null && break
 	sleep 0.05
 done

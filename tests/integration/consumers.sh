@@ -55,7 +55,7 @@ is()
 {
 	local i
 
-	for i in {1..100}; do
+	for i in {1..400}; do
 		[ "$(xenstore-read "$1" 2>/dev/null)" = "$2" ] && return 0
 		sleep 0.05
 	done
@@ -67,7 +67,7 @@ is_gone()
 {
 	local i
 
-	for i in {1..100}; do
+	for i in {1..400}; do
 		xenstore-exists "$1" || return 0
 		sleep 0.05
 	done
@@ -224,7 +224,7 @@ is_there()
 {
 	local i
 
-	for i in {1..100}; do
+	for i in {1..400}; do
 		xenstore-exists "$1" && return 0
 		sleep 0.05
 	done

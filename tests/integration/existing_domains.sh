@@ -64,7 +64,7 @@ listen() {
 	print("kicked")
 	END
 	listeners="${listeners:-} $!"
-	for _ in {1..100}; do
+	for _ in {1..400}; do
 		[ -S "$FAKEXEN_DIR/evt.$1" ] && break
 		sleep 0.05
 	done

@@ -27,7 +27,7 @@ start() {
 	setsid "$BUILD/xenstored" -N --xenport none --pid-file "$dir/pid" "$@" \
 		>"$dir/log" 2>&1 &
 	pid=$!
-	for i in {1..100}; do
+	for i in {1..400}; do
 		timeout 5 xenstore-read -s /tool >/dev/null 2>&1 && return 0
 		sleep 0.05
 	done
@@ -56,7 +56,7 @@ ok $? "also after all of it was killed at once"
 if command -v sqlite3 >/dev/null; then
 	stop
 	start
-	for i in {1..40}; do
+	for i in {1..200}; do
 		got=$(sqlite3 "$dir/run/state.db" "SELECT value, permissions,
 			owner FROM nodes WHERE path = '/t/2/z'")
 		[ -n "$got" ] && break
@@ -113,11 +113,11 @@ PYTHONPATH=tests/integration timeout 30 /usr/bin/python3 -B - "$dir/run" <<-'PY'
 PY
 [ "$(grep -c 'cannot write the checkpoint' "$dir/log")" = 1 ]
 ok $? "a database that somebody else has locked is told once, and it serves"
-for i in {1..50}; do
+for i in {1..300}; do
 	grep -q 'checkpoints can be written again' "$dir/log" && break
 	sleep 0.1
 done
-[ "$i" != 50 ]
+[ "$i" != 300 ]
 ok $? "... and when it is free again"
 stop
 
@@ -192,7 +192,7 @@ if mount -t tmpfs -o size=8m none "$dir/run" 2>/dev/null; then
 	[ -z "$(grep -o 'cannot [a-z ]*' "$dir/log" | sort | uniq -d)" ]
 	ok $? "... once"
 	rm "$dir/run/filler"
-	for i in {1..50}; do
+	for i in {1..300}; do
 		grep -q '^written' <<<"$($control journal)" && break
 		sleep 0.1
 	done

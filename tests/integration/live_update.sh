@@ -23,7 +23,7 @@ update() { timeout 30 "$control" live-update "$@" >"$PEER_DIR/said" 2>&1; }
 served_by() {
 	local i
 
-	for i in {1..50}; do
+	for i in {1..200}; do
 		[ "$(basename "$(exe)")" = "$1" ] && timeout 5 xenstore-read \
 			/live/bytes >/dev/null 2>&1 && return 0
 		sleep 0.1
@@ -37,7 +37,7 @@ client() {
 	tests/integration/live_client.py "$PEER_SOCK" "$PEER_DIR/ready" \
 		"$PEER_DIR/go" "$@" &
 	client=$!
-	for i in {1..100}; do
+	for i in {1..300}; do
 		[ -e "$PEER_DIR/ready" ] && break
 		sleep 0.1
 	done
@@ -168,7 +168,7 @@ goes_on() { # goes_on WHAT COMMAND
 	ok $? "... and a client did not notice"
 	pid=$(cat "$run/pid")
 	kill "$pid"
-	for i in {1..100}; do
+	for i in {1..300}; do
 		[ -d "/proc/$pid" ] || break
 		sleep 0.05
 	done
@@ -185,7 +185,7 @@ for i in {1..40}; do
 done
 rm -f "$PEER_DIR/go"
 for i in {1..40}; do
-	for _ in {1..100}; do
+	for _ in {1..300}; do
 		[ -e "$PEER_DIR/ready.$i" ] && break
 		sleep 0.1
 	done
