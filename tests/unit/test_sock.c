@@ -239,6 +239,9 @@ static void running_out_of_descriptors_is_survived(void **state)
 	listen_at(f);
 	for (int i = 0; i < 8; i++)
 		fds[i] = dial(f);
+	assert_int_equal(loop_timer_new(f, f->echo->loop,
+					(void (*)(void *))loop_stop,
+					f->echo->loop, &timeout), 0);
 	top = dup(fds[0]);
 	close(top);
 	getrlimit(RLIMIT_NOFILE, &rl);
@@ -249,9 +252,6 @@ static void running_out_of_descriptors_is_survived(void **state)
 		expect_served(f, fds[i]);
 
 	/* It does not spin: the loop sleeps until the timeout. */
-	assert_int_equal(loop_timer_new(f, f->echo->loop,
-					(void (*)(void *))loop_stop,
-					f->echo->loop, &timeout), 0);
 	loop_timer_set(timeout, 200);
 	f->echo->ticks = 0;
 	loop_run(f->echo->loop, first_tick_only, f->echo);
