@@ -91,14 +91,6 @@ kill -9 "$(pgrep -P "$pid" | while read -r p; do
 sleep 0.2
 [ "$(timeout 5 xenstore-read /t/new)" = 1 ]
 ok $? "and is no reason to forget when only the worker dies"
-if command -v sqlite3 >/dev/null; then
-	# The last one to close a database removes its log.
-	sqlite3 "$dir/run/state.db" "SELECT count(*) FROM nodes" >/dev/null
-	[ -e "$dir/run/state.db-wal" ]
-	ok $? "sqlite3 sees that the worker that followed uses the database"
-else
-	skip "no sqlite3" "sqlite3 sees that the worker that followed uses it"
-fi
 # Writes until a checkpoint is due, while somebody else has the database locked.
 PYTHONPATH=tests/integration timeout 30 /usr/bin/python3 -B - "$dir/run" <<-'PY'
 	import sqlite3, sys, time

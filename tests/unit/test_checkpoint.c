@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
+#include <sqlite3.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -599,6 +600,36 @@ static void people_read_it_with_sqlite3(void **state)
 	talloc_free(cp);
 }
 
+static void who_reads_is_waited_for(void **state)
+{
+	struct checkpoint *cp = open_checkpoint(BOOT);
+	struct records r = { .more = grow };
+	sqlite3_stmt *st;
+	size_t slices;
+	sqlite3 *db;
+	int i;
+
+	(void)state;
+	fill(cp);
+	assert_int_equal(sqlite3_open(in_dir("state.db"), &db), SQLITE_OK);
+	assert_int_equal(sqlite3_prepare_v2(db, "SELECT path FROM nodes", -1,
+					    &st, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_step(st), SQLITE_ROW);
+	put(&r, "/a", REC_VALUE, "new", 5);
+	assert_int_equal(add(cp, 2, &r, 10, &slices), EBUSY);
+	for (i = 0; i < 3; i++)
+		assert_int_equal(checkpoint_step(cp, 10), EBUSY);
+	assert_int_equal(checkpoint_epoch(cp), 1);
+	sqlite3_finalize(st);
+	assert_int_equal(checkpoint_step(cp, 10), 0);
+	assert_int_equal(checkpoint_epoch(cp), 2);
+	holds(cp, "/=@3n0r5b7! /b=x@4n0r5b7! /a=new@5n0r5b7! "
+		  "/b/c=z@4n0r5b7! ");
+	sqlite3_close(db);
+	free(r.data);
+	talloc_free(cp);
+}
+
 static int setup(void **state)
 {
 	(void)state;
@@ -645,6 +676,7 @@ int main(void)
 		TEST(a_full_file_system_leaves_the_last_epoch),
 		TEST(damaged_records_leave_the_last_epoch),
 		TEST(people_read_it_with_sqlite3),
+		TEST(who_reads_is_waited_for),
 		TEST(the_directory_may_be_reached_by_a_link),
 	};
 

@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/fault.h"
@@ -15,8 +14,8 @@
 #include "store/path.h"
 
 #define SCHEMA 1
+#define BUSY_MS 2000		/* patience with others, at the start only */
 #define STATEMENT_WORK 16	/* as many as records that are only read */
-#define WAL_MAX (1 << 20)
 
 static const char schema[] =
 	"CREATE TABLE nodes (path TEXT PRIMARY KEY, value BLOB,"
@@ -170,8 +169,12 @@ static int prepare_all(struct checkpoint *cp)
 	return 0;
 }
 
-/* Opens the file and sets how it is written: it has to outlive this process
- * only, and people may read it meanwhile. */
+/*
+ * Opens the file and sets how it is written: it has to outlive this process
+ * only. With a rollback journal and a small cache the pages go to the file as
+ * the slices fill the cache; a write-ahead log would be copied as a whole, in
+ * one step of many milliseconds.
+ */
 static int open_db(struct checkpoint *cp)
 {
 	/* SQLite would let everybody read it. */
@@ -186,9 +189,11 @@ static int open_db(struct checkpoint *cp)
 			     SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW, NULL);
 	if (rc)
 		return checkpoint_error(rc);
-	return checkpoint_run(cp, "PRAGMA journal_mode=WAL;PRAGMA synchronous=OFF;"
-		       "PRAGMA cache_size=-2048;PRAGMA temp_store=MEMORY;"
-		       "PRAGMA journal_size_limit=1048576");
+	sqlite3_busy_timeout(cp->db, BUSY_MS);
+	return checkpoint_run(cp, "PRAGMA journal_mode=TRUNCATE;"
+				  "PRAGMA synchronous=OFF;"
+				  "PRAGMA cache_size=-512;"
+				  "PRAGMA temp_store=MEMORY");
 }
 
 static int make_tables(struct checkpoint *cp)
@@ -251,9 +256,7 @@ static void remove_files(const struct checkpoint *cp)
 	char path[PATH_MAX];
 
 	unlink(cp->path);
-	with_suffix(cp, "-wal", path);
-	unlink(path);
-	with_suffix(cp, "-shm", path);
+	with_suffix(cp, "-journal", path);
 	unlink(path);
 }
 
@@ -365,18 +368,6 @@ static int write_nodes(struct checkpoint *cp)
 	return err || cp->phase != PEOPLE ? err : begin_people(cp);
 }
 
-/* SQLite shortens its log only when it begins it anew; until then the file
- * system holds everything twice. */
-static void trim_wal(struct checkpoint *cp)
-{
-	char path[PATH_MAX];
-	struct stat st;
-
-	with_suffix(cp, "-wal", path);
-	if (!stat(path, &st) && st.st_size > WAL_MAX)
-		checkpoint_run(cp, "PRAGMA wal_checkpoint(TRUNCATE)");
-}
-
 static int commit(struct checkpoint *cp)
 {
 	const int64_t counter = cp->counter + cp->last;
@@ -389,12 +380,11 @@ static int commit(struct checkpoint *cp)
 	if (!err)
 		err = checkpoint_run(cp, "COMMIT");
 	if (err)
-		return err;
+		return err == -EBUSY ? EBUSY : err;	/* it stays open */
 	cp->epoch = cp->next_epoch;
 	cp->counter = counter;
 	cp->phase = IDLE;
 	checkpoint_nodes_forget(cp);
-	trim_wal(cp);
 	return 0;
 }
 
@@ -413,8 +403,10 @@ static int one_step(struct checkpoint *cp)
 int checkpoint_begin(struct checkpoint *cp, uint64_t epoch,
 		     struct blob records, struct blob people)
 {
-	int err = checkpoint_run(cp, "BEGIN IMMEDIATE");
+	int err;
 
+	sqlite3_busy_timeout(cp->db, 0);
+	err = checkpoint_run(cp, "BEGIN IMMEDIATE");
 	if (err)
 		return err;
 	cp->next_epoch = epoch;
@@ -442,10 +434,10 @@ int checkpoint_step(struct checkpoint *cp, unsigned int budget)
 		cp->work++;
 		err = one_step(cp);
 		fault_at(checkpoint_step);
-		if (err) {
+		if (err < 0)
 			checkpoint_abort(cp);
+		if (err)
 			return err;
-		}
 	}
 	return 0;
 }

@@ -64,8 +64,9 @@ void checkpoint_abort(struct checkpoint *checkpoint);
 bool checkpoint_running(const struct checkpoint *checkpoint);
 /*
  * Does some of it: `budget` is about the number of records that are only
- * looked at; a row that is written counts as 16. EAGAIN: more is left. 0: done,
- * the file is included. Negative errno: nothing of it is included; it may be
+ * looked at; a row that is written counts as 16. EAGAIN: more is left. EBUSY:
+ * somebody reads the tables, so it cannot end; later. 0: done, the file is
+ * included. Negative errno: nothing of it is included; it may be
  * begun again (-EUCLEAN: the database is damaged, and only a reset helps).
  */
 int checkpoint_step(struct checkpoint *checkpoint, unsigned int budget);

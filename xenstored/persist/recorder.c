@@ -722,9 +722,15 @@ static bool work_on_checkpoint(struct recorder *r, uint64_t now)
 
 	if (!checkpoint_running(r->checkpoint) && !begin_checkpoint(r, now))
 		return false;
+	if (now < r->retry_at)
+		return false;
 	err = checkpoint_step(r->checkpoint, WORK + added / BYTES_PER_WORK);
 	if (err == EAGAIN)
 		return true;
+	if (err == EBUSY) {
+		r->retry_at = now + RETRY_MS;
+		return false;
+	}
 	if (err) {
 		checkpoint_failed(r, err, now);
 		return false;
