@@ -12,8 +12,13 @@ logs=$(mktemp -d "${TMPDIR:-/tmp}/xenstore-valgrind.XXXXXX") || exit 2
 trap 'rm -rf "$logs" "$logs.out"' EXIT
 rc=0
 
+# Debian's valgrind gives up on a program that maps more of a file after it was
+# renamed ("aspacem assertion failed: ! is_freeslot(ix)"), as the journal does
+# when it grows. The unit tests of the journal run in valgrind without that.
+export PEER_OPTIONS="--no-keeper --journal off"
+
 # Debian's clients are not wrapped; env, which starts the daemon, is.
-export PEER_OPTIONS=--no-keeper PEER_WRAP="valgrind -q --trace-children=yes
+export PEER_WRAP="valgrind -q --trace-children=yes
 	--leak-check=full --show-leak-kinds=definite
 	--errors-for-leak-kinds=definite --log-file=$logs/%p"
 
