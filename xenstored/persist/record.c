@@ -34,8 +34,8 @@ static uint64_t mix(uint64_t sum, uint64_t word)
 	return (sum << 29 | sum >> 35) * 0x9e3779b97f4a7c15;
 }
 
-/* Four words at once. */
-typedef uint64_t lanes __attribute__((vector_size(32)));
+/* As wide as a register of each x86-64: compilers keep wider ones in memory. */
+typedef uint64_t pair __attribute__((vector_size(16)));
 
 #define LONG 128
 
@@ -43,16 +43,22 @@ typedef uint64_t lanes __attribute__((vector_size(32)));
 static uint64_t sum_long(uint64_t sum, const unsigned char *data, size_t len,
 			 size_t *pos)
 {
-	lanes words = { 1, 2, 3, 4 }, sums = { 0 }, some;
+	pair words = { 1, 2 }, sums = { 0 }, more_words = { 3, 4 };
+	pair more_sums = { 0 }, some, more;
 	size_t i = *pos, k;
 
-	for (; len - i >= sizeof(some); i += sizeof(some)) {
+	for (; len - i >= 2 * sizeof(pair); i += 2 * sizeof(pair)) {
 		memcpy(&some, data + i, sizeof(some));
+		memcpy(&more, data + i + sizeof(some), sizeof(more));
 		words += some;
+		more_words += more;
 		sums += words;
+		more_sums += more_words;
 	}
-	for (k = 0; k < 4; k++)
+	for (k = 0; k < 2; k++)
 		sum = mix(mix(sum, words[k]), sums[k]);
+	for (k = 0; k < 2; k++)
+		sum = mix(mix(sum, more_words[k]), more_sums[k]);
 	*pos = i;
 	return sum;
 }
