@@ -26,8 +26,9 @@
 #define IDLE_BYTES (1u << 16)
 #define LARGE_BYTES (1u << 20)
 #define RETRY_MS 1000
-#define PEOPLE_MS 10000		/* between updates of what people read */
-#define PEOPLE_SMALL 65536	/* ... if that is more than a little */
+#define PEOPLE_MS 1000		/* between updates of what people read */
+#define PEOPLE_LARGE_MS 10000	/* ... if that is more than a little */
+#define PEOPLE_SMALL 65536
 
 /* Whole; still written, but no file can follow; not written. */
 enum health { WHOLE, CRAMPED, BROKEN };
@@ -702,10 +703,11 @@ static bool begin_checkpoint(struct recorder *r, uint64_t now)
 
 	if (now < r->retry_at || !journal_oldest(r->journal, &epoch, &records))
 		return false;
-	if (people.len > PEOPLE_SMALL && now < r->people_at)
+	if (now < r->people_at)
 		people.len = 0;
 	else
-		r->people_at = now + PEOPLE_MS;
+		r->people_at = now + (people.len > PEOPLE_SMALL ?
+					      PEOPLE_LARGE_MS : PEOPLE_MS);
 	err = checkpoint_begin(r->checkpoint, epoch, records, people);
 	if (err)
 		checkpoint_failed(r, err, now);
