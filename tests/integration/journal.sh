@@ -28,7 +28,7 @@ start() {
 		>"$dir/log" 2>&1 &
 	pid=$!
 	for i in {1..400}; do
-		timeout 5 xenstore-read -s /tool >/dev/null 2>&1 && return 0
+		timeout 5 xenstore-exists -s / 2>/dev/null && return 0
 		sleep 0.05
 	done
 	return 1
