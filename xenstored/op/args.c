@@ -74,6 +74,11 @@ int args_path_value(struct request *req, struct blob *value)
 	return args_parse_path(req, text, false);
 }
 
+int64_t args_number(const char *text)
+{
+	return strtoll(text, NULL, 10);
+}
+
 int args_parse_number(const char *text, uint64_t max, uint64_t *out)
 {
 	uint64_t value = 0;

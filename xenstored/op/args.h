@@ -22,6 +22,9 @@ int args_path(struct request *req, bool special);
 /* A path, and everything behind its terminator. */
 int args_path_value(struct request *req, struct blob *value);
 
+/* As atoi() reads it: what follows a number, or is none, is not looked at.
+ * Operations have always been lenient so; what sets a limit is not. */
+int64_t args_number(const char *text);
 /* One or more decimal digits and nothing else, at most `max`. */
 int args_parse_number(const char *text, uint64_t max, uint64_t *out);
 /* Decimal as strtoul() reads it, nothing behind, at most 65535; an empty

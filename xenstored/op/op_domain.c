@@ -10,7 +10,6 @@
 int op_introduce(struct request *req)
 {
 	const char *arg[3];
-	uint64_t gfn, port;
 	uint16_t domid;
 	int err;
 
@@ -18,11 +17,9 @@ int op_introduce(struct request *req)
 		return EINVAL;
 	err = args_parse_domid(arg[0], &domid);
 	if (!err)
-		err = args_parse_number(arg[1], UINT64_MAX, &gfn);
-	if (!err)
-		err = args_parse_number(arg[2], UINT32_MAX, &port);
-	if (!err)
-		err = domains_introduce(req->world->domains, domid, gfn, port);
+		err = domains_introduce(req->world->domains, domid,
+					args_number(arg[1]),
+					args_number(arg[2]));
 	return err ? err : reply_ok(req);
 }
 
@@ -122,7 +119,6 @@ int op_get_feature(struct request *req)
 int op_set_feature(struct request *req)
 {
 	const char *arg[2];
-	uint64_t features;
 	uint16_t domid;
 	int err;
 
@@ -130,10 +126,8 @@ int op_set_feature(struct request *req)
 		return EINVAL;
 	err = args_parse_domid(arg[0], &domid);
 	if (!err)
-		err = args_parse_number(arg[1], UINT32_MAX, &features);
-	if (!err)
 		err = domains_set_features(req->world->domains, domid,
-					   features);
+					   args_number(arg[1]));
 	return err ? err : reply_ok(req);
 }
 

@@ -117,7 +117,7 @@ int op_directory_part(struct request *req)
 	struct txn *txn = req->view.txn;
 	struct node *node, *pinned;
 	const char *arg[2];
-	uint64_t offset;
+	int64_t offset;
 	bool end = false;
 	int err;
 
@@ -125,19 +125,18 @@ int op_directory_part(struct request *req)
 		return EINVAL;
 	err = args_parse_path(req, arg[0], false);
 	if (!err)
-		err = args_parse_number(arg[1], UINT32_MAX, &offset);
-	if (!err)
 		err = view_node(&req->view, req->path.text,
 				FACET_EXISTS | FACET_KIDS, &node);
 	if (err)
 		return err;
+	offset = args_number(arg[1]);
 	pinned = session_list_find(session, req->path.text, txn);
-	if (offset && pinned)
+	if (offset > 0 && pinned)
 		node = pinned;
-	err = list_part(req, node, offset, &end);
+	err = list_part(req, node, offset < 0 ? 0 : offset, &end);
 	if (end)
 		session_list_end(session);
-	else if (!offset)
+	else if (offset <= 0)
 		err = session_list_begin(session, req->path.text, node, txn);
 	/* Who cannot pay for that sees the list as it is each time. */
 	return err == ENOSPC ? 0 : err;

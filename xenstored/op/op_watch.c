@@ -12,19 +12,19 @@ int op_watch(struct request *req)
 	int depth = WATCH_DEPTH_UNLIMITED;
 	const char *arg[3];
 	size_t n = args_strings(req, arg, 3);
-	uint64_t number;
-	int err = 0;
+	int64_t number;
+	int err;
 
 	if (n == 3 &&
 	    session->who.features & XENSTORE_SERVER_FEATURE_WATCHDEPTH) {
-		err = args_parse_number(arg[2], INT_MAX, &number);
-		if (!err)
-			depth = number;
+		number = args_number(arg[2]);
+		if (number < 0 || number > INT_MAX)
+			return EINVAL;
+		depth = number;
 	} else if (n != 2) {
 		return EINVAL;
 	}
-	if (!err)
-		err = args_parse_path(req, arg[0], true);
+	err = args_parse_path(req, arg[0], true);
 	if (!err)
 		err = session_watch(session, req->path.text,
 				    req->path.relative, arg[1], depth,
