@@ -325,6 +325,8 @@ static int server_recall(struct server *server, struct keeper_link *link,
 				    legacy->image, &legacy->found);
 	if (!err)
 		err = revive_store(&legacy->nodes, legacy->image->generation);
+	if (!err && legacy->found.damaged)
+		err = store_complete(server->store);
 	return err;
 }
 

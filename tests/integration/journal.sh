@@ -130,7 +130,9 @@ for damage in boot version cut garbage; do
 	esac
 	start
 	grep -q "$why" "$dir/log" && ls "$dir"/run/journal.*.bad >/dev/null &&
-		timeout 5 xenstore-write /t/goes/on 1
+		timeout 5 xenstore-write /t/goes/on 1 &&
+		timeout 5 xenstore-exists /tool/xenstored &&
+		timeout 5 xenstore-chmod @releaseDomain n0 r1
 	ok $? "a journal ($damage): it says so, keeps it aside, and goes on"
 	stop
 done

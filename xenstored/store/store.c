@@ -90,8 +90,10 @@ int store_install(struct store *store, struct node *root, uint64_t generation)
 	return 0;
 }
 
+/* Creates those of the first nodes that are missing. */
 static int first_nodes(struct store *store, struct perms *priv,
-		       struct perms *all, struct node **root)
+		       struct perms *all, uint64_t generation,
+		       struct node **root)
 {
 	const struct {
 		const char *path;
@@ -102,26 +104,44 @@ static int first_nodes(struct store *store, struct perms *priv,
 		{ "@introduceDomain", priv },
 	};
 	struct blob empty = { NULL, 0 };
-	int err;
+	int err = 0;
 
-	err = tree_new(store->nodes, priv, 1, root);
-	for (size_t i = 0; !err && i < sizeof(first) / sizeof(first[0]); i++) {
-		err = tree_create(store->nodes, root, first[i].path,
-				  first[i].perms, empty, 1, NULL);
-		if (err)
-			node_unref(*root);
-	}
+	for (size_t i = 0; !err && i < sizeof(first) / sizeof(first[0]); i++)
+		if (!tree_find(*root, first[i].path))
+			err = tree_create(store->nodes, root, first[i].path,
+					  first[i].perms, empty, generation,
+					  NULL);
 	return err;
 }
 
-static int first_content(struct store *store)
+/* From a root without children, or from what is there. */
+static int install_first(struct store *store, struct perms *priv,
+			 struct perms *all, uint64_t generation)
+{
+	struct node *root;
+	int err = 0;
+
+	if (store->root)
+		root = node_ref(store->root);
+	else
+		err = tree_new(store->nodes, priv, generation, &root);
+	if (err)
+		return err;
+	err = first_nodes(store, priv, all, generation, &root);
+	if (!err)
+		err = store_install(store, root, generation);
+	if (err)
+		node_unref(root);
+	return err;
+}
+
+int store_complete(struct store *store)
 {
 	struct perm list[] = {
 		{ .domid = store->priv, .rights = PERM_NONE },
 		{ .domid = DOMID_ANY, .rights = PERM_READ },
 	};
 	struct perms *priv, *all = NULL;
-	struct node *root;
 	int err;
 
 	err = perms_intern(store->perms, list, 1, &priv);
@@ -129,12 +149,8 @@ static int first_content(struct store *store)
 		return err;
 	err = perms_intern(store->perms, list, 2, &all);
 	if (!err)
-		err = first_nodes(store, priv, all, &root);
-	if (!err) {
-		err = store_install(store, root, 1);
-		if (err)
-			node_unref(root);
-	}
+		err = install_first(store, priv, all,
+				    store_next_generation(store));
 	perms_unref(priv);
 	perms_unref(all);
 	return err;
@@ -163,7 +179,7 @@ int store_new(TALLOC_CTX *ctx, struct ledgers *ledgers, uint16_t priv,
 	if (err)
 		return err;
 	talloc_set_destructor(store, store_free);
-	err = first_content(store);
+	err = store_complete(store);
 	if (err)
 		return err;
 	*out = TAKE(store);
