@@ -257,7 +257,7 @@ static void a_large_removal_takes_several_slices(void **state)
 	add_all(cp, 1, &r);
 	record_node_remove(&r, &(struct rec_node_remove){ "/a", 4 });
 	assert_int_equal(add(cp, 2, &r, 1, &slices), 0);
-	assert_true(slices >= 5000 / 256);
+	assert_true(slices >= 5000 / 16);
 	holds(cp, "/=@4n0r5b7! ");
 	free(r.data);
 	talloc_free(cp);

@@ -9,7 +9,7 @@
 
 #include "base/scoped.h"
 
-#define REMOVE_SLICE 256	/* nodes of a subtree removed in one step */
+#define REMOVE_SLICE 16		/* nodes of a subtree removed in one step */
 #define PLACES_MIN 4096
 #define PERM_TEXT 8		/* of one entry: "r65535!," */
 

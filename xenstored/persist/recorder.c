@@ -13,7 +13,7 @@
 
 /* Work on the checkpoint in one tick: so much, and more when much was added to
  * the journal, which the checkpoint has to keep up with. */
-#define WORK 128
+#define WORK 32
 #define BYTES_PER_WORK 4
 /* The next file is begun after so many bytes, or so many records, for each is
  * work at a restart; or as many bytes as some accounts, if these are large. */
