@@ -4,7 +4,7 @@
 # What the journal costs, and what it gives: CPU time and latency with it and
 # without, memory, and how long a client waits when the worker dies.
 #
-#   journal.sh [cost] [memory] [pause]
+#   journal.sh [cost] [latency] [memory] [pause]
 #
 # Environment: BUILD; SECS for one figure (1); ROUNDS, of which the best counts
 # (5); NODES (100000); DOMAINS (1000); CPUS, as for bench.sh. On a machine with
@@ -101,9 +101,75 @@ memory() {
 	peer_stop_all
 }
 
-pause() {
-	local i
+# Latency of a write while checkpoints are written all the time, beside writing
+# so little that none is due, and beside no journal.
+latency() {
+	local kind key i secs
 
+	peer_start $base.off --journal off && peer_start $base.on || exit 1
+	rm -f "$tmp"/*
+	for kind in on off; do
+		peer_use $base.$kind
+		xs "$gcpu" populate "leaves=$nodes" >/dev/null || exit 1
+	done
+	for ((i = 0; i < rounds; i++)); do
+		for kind in off none all; do
+			secs=3
+			[ $kind = all ] || secs=0.1
+			[ $kind = off ] && peer_use $base.off
+			[ $kind = off ] || peer_use $base.on
+			sleep 2
+			xs "$gcpu" write "tree=$nodes" warm=0.02 secs=$secs >"$tmp/json" ||
+				exit 1
+			for key in p50 p99 p999 max; do
+				figure write $key <"$tmp/json" \
+					>>"$tmp/$key.$kind"
+			done
+		done
+	done
+	peer_stop_all
+	echo "| write, $nodes nodes | p50 us | p99 | p999 | max |"
+	echo "|---|---:|---:|---:|---:|"
+	for kind in off none all; do
+		case $kind in
+		off) printf "| journal off |" ;;
+		none) printf "| no checkpoint due |" ;;
+		all) printf "| checkpoints all the time |" ;;
+		esac
+		for key in p50 p99 p999 max; do
+			printf " %s |" "$(least "$tmp/$key.$kind")"
+		done
+		echo
+	done
+}
+
+worker() {
+	local pid
+
+	for pid in $(cat "/proc/$PEER_PID/task/"*/children); do
+		grep -q /journal\\. "/proc/$pid/maps" && echo "$pid"
+	done
+}
+
+# How long the answers stay away, for a guest on a ring: its longest wait.
+pause_of_guest() {
+	local i job
+
+	for ((i = 0; i < rounds; i++)); do
+		xs "$gcpu" read g=1 warm=0.5 secs=2 >"$tmp/json" &
+		job=$!
+		sleep 1
+		kill -9 "$(worker)"
+		wait $job || exit 1
+		printf "worker killed %.1f\n" "$(figure read max <"$tmp/json" |
+			awk '{ print $1 / 1000 }')"
+	done
+}
+
+pause() {
+	local i load
+
+	PEER_WRAP=
 	peer_start $base || exit 1
 	xs "$gcpu" populate "leaves=$nodes" >/dev/null || exit 1
 	[ $base = ours ] && domains=0
@@ -112,11 +178,23 @@ pause() {
 	done
 	echo "longest wait for an answer, ms, with $nodes nodes and" \
 		"$domains domains:"
-	taskset -c "$gcpu" ./pause.py "$PEER_SOCK" "$PEER_PID" "$domains" \
-		"$rounds"
+	./pause.py "$PEER_SOCK" "$PEER_PID" "$domains" "$rounds"
+	echo "while others write, so that there is a journal to read:"
+	while :; do	# one of them may be closed
+		"$BUILD/tests/bench/xsbench" -s "$PEER_SOCK" write c=4 secs=9
+	done >/dev/null 2>&1 &
+	load=$!
+	sleep 1
+	./pause.py "$PEER_SOCK" "$PEER_PID" 0 "$rounds"
+	kill $load
+	wait $load 2>/dev/null
+	if [ $base = ours-xen ]; then
+		echo "of a guest on a ring:"
+		pause_of_guest
+	fi
 	peer_stop_all
 }
 
-for what in ${*:-cost memory pause}; do
+for what in ${*:-cost latency memory pause}; do
 	"$what"
 done
