@@ -36,7 +36,7 @@ enum checkpoint_statement {
 /* Of adding a journal file: where its nodes are told, what is needed of them,
  * removing, with what is below, writing; then the rest. */
 enum checkpoint_phase {
-	IDLE, SURVEY, TELL, CLEAR, CLEAR_BELOW, WRITE, PEOPLE, COMMIT
+	IDLE, SURVEY, TELL, CLEAR, CLEAR_BELOW, WRITE, PEOPLE, COMMIT, TRIM
 };
 
 struct checkpoint {
