@@ -4,6 +4,8 @@
 # below $(BUILD). `make help` lists the targets.
 
 BUILD ?= build
+# One name for each object: what is known of its headers goes by that.
+override BUILD := $(BUILD:$(CURDIR)/%=%)
 # ?= does not replace make's own defaults.
 ifeq ($(origin CC),default)
 CC := gcc
