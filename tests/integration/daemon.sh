@@ -127,7 +127,8 @@ run
 is "$(stat -c %a "$tmp/mode/socket")" 600 "the socket has mode 0600"
 stop
 is "$(ls "$tmp/mode")" "journal.1
-state.db" "a clean end leaves nothing but the journal and its checkpoint"
+state.db
+state.db-journal" "a clean end leaves nothing but the journal and its checkpoint"
 dir vmms
 setsid xenstored -N --xenport vmm -F "$tmp/vmms/file" >"$tmp/log" 2>&1 &
 pid=$!
@@ -136,7 +137,8 @@ wait_for xenstore-exists /
 is "$(stat -c %a "$tmp/vmms/vmm")" 600 "the socket of VMMs has mode 0600"
 stop
 is "$(ls "$tmp/vmms")" "journal.1
-state.db" "... and a clean end removes it, and the pid file"
+state.db
+state.db-journal" "... and a clean end removes it, and the pid file"
 dir made/by
 XENSTORED_RUNDIR=$tmp/made/fresh run
 XENSTORED_RUNDIR=$tmp/made/fresh xenstore-exists /; ok $? "a missing run directory is made"
