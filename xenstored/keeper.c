@@ -25,7 +25,6 @@
 #define CHECK_MS 10000		/* for a successor to check the state */
 #define TAKE_MS 10000		/* for it to take what it was left, ... */
 #define TAKE_LOOK_MS 10		/* ... which is looked at so often */
-#define ORPHAN_MS 500		/* for a standby of its own to do so */
 #define REPLY_MS 1000		/* that a worker waits for an answer */
 #define GIVE_UP 5		/* deaths without anybody ever ready */
 #define REQUEST_MAX 8192
@@ -59,6 +58,7 @@ struct keeper {
 	char *next;		/* a successor: state file, then argv, each with
 				 * its NUL */
 	size_t next_len;
+	char *left;		/* a state file that a successor did not take */
 	bool quit;
 };
 
@@ -374,6 +374,10 @@ static void worker_start(struct keeper *k)
 	struct shared *s = k->shared;
 	pid_t pid = -1;
 
+	if (k->left && access(k->left, F_OK)) {
+		free(k->left);
+		k->left = NULL;
+	}
 	s->status = -1;
 	s->ready = false;
 	s->starts++;
@@ -472,66 +476,111 @@ static void standby_start(struct keeper *k)
 
 /* ---- a successor --------------------------------------------------------- */
 
-/* The process and its children: if it is a keeper like us, they are worker and
- * standby, who would go on without it. */
-static void kill_family(pid_t pid)
+/*
+ * The program that begins has inherited one end of a pipe, and so has every
+ * process that it makes, whose numbers nobody knows when it has died itself.
+ * They keep it until the state is taken.
+ */
+struct leash {
+	int end[2];		/* ours, theirs */
+};
+
+static bool is_on(const char *pid, const char *leash)
 {
-	char path[64], *p;
-	FILE *file;
-	int child;
+	char path[300], target[64] = "";
+	struct dirent *entry;
+	bool found = false;
+	DIR *dir;
 
-	kill(pid, SIGSTOP);
-	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int)pid,
-		 (int)pid);
-	file = fopen(path, "re");
-	p = file ? fgets(path, sizeof(path), file) : NULL;
-	for (; p && (child = strtol(p, &p, 10)) > 0;)
-		kill(child, SIGKILL);
-	if (file)
-		fclose(file);
-	kill(pid, SIGKILL);
-}
+	snprintf(path, sizeof(path), "/proc/%s/fd", pid);
+	dir = opendir(path);
+	while (dir && !found && (entry = readdir(dir))) {
+		ssize_t n = readlinkat(dirfd(dir), entry->d_name, target,
+				       sizeof(target) - 1);
 
-/* Waits until the state is taken (true) or the time is over. */
-static bool state_taken(const struct keeper *k, const char *state, int pidfd,
-			uint64_t ms)
-{
-	struct pollfd p = { .fd = pidfd, .events = POLLIN };
-	uint64_t until = now_ms() + ms;
-
-	while (k->shared->guarded && !access(state, F_OK)) {
-		if (now_ms() >= until || poll(&p, 1, TAKE_LOOK_MS) > 0)
-			return false;
+		target[n > 0 ? n : 0] = '\0';
+		found = n > 0 && !strcmp(target, leash);
 	}
-	return true;
+	if (dir)
+		closedir(dir);
+	return found;
 }
 
-/* False: it is no concern of ours any more. When the process ends, a standby of
- * its own may still come to take the state. */
-static bool successor_failed(const struct keeper *k, const char *state,
-			     pid_t pid)
+static void leash_signal(const struct keeper *k, const struct leash *leash,
+			 int signo)
 {
-	if (state_taken(k, state, k->shared->self, TAKE_MS))
-		return false;
-	if (!kill(pid, 0))
-		kill_family(pid);
-	return !state_taken(k, state, -1, ORPHAN_MS);
+	char name[64];
+	struct dirent *entry;
+	struct stat st;
+	DIR *dir = opendir("/proc");
+	pid_t pid;
+
+	if (!fstat(leash->end[0], &st))
+		snprintf(name, sizeof(name), "pipe:[%lu]",
+			 (unsigned long)st.st_ino);
+	while (dir && (entry = readdir(dir))) {
+		pid = atoi(entry->d_name);
+		if (pid > 0 && pid != getpid() && is_on(entry->d_name, name))
+			kill(pid, signo);
+	}
+	if (dir)
+		closedir(dir);
+	send_signal(k->shared->self, signo);
+}
+
+/* Has the program, and whoever it has made, ended? Looks for `ms` at most. */
+static bool has_ended(const struct keeper *k, const struct leash *leash, int ms)
+{
+	struct pollfd p[] = {
+		{ .fd = leash->end[0] },
+		{ .fd = k->shared->self, .events = POLLIN },
+	};
+
+	/* Both: one that has let go its end may live. */
+	poll(p, 1, ms);
+	return p[0].revents && poll(p + 1, 1, 0) > 0;
+}
+
+static bool is_taken(const struct keeper *k)
+{
+	return !k->shared->guarded || access(k->next, F_OK);
+}
+
+/* Waits until the state is taken (false), or nobody is left who could take it:
+ * there are never two who serve. */
+static bool successor_failed(const struct keeper *k, const struct leash *leash)
+{
+	uint64_t until = now_ms() + TAKE_MS;
+
+	while (!is_taken(k)) {
+		if (has_ended(k, leash, TAKE_LOOK_MS))
+			return !is_taken(k);
+		if (now_ms() < until)
+			continue;
+		/* Not in the moment in which it takes it. */
+		leash_signal(k, leash, SIGSTOP);
+		poll(NULL, 0, TAKE_LOOK_MS);
+		leash_signal(k, leash, is_taken(k) ? SIGCONT : SIGKILL);
+	}
+	return false;
 }
 
 /*
- * The old program, while the new one begins. Executing a program leaves the
- * descriptor table to those who shared it, so all is open here still; and until
- * the new one has taken the state it has changed nothing.
+ * The old program, while the new one begins: all is open here still; and until
+ * the new one has taken the state it has changed nothing. If it never does, the
+ * state is what a worker of ours goes on with.
  */
-static void __attribute__((noreturn)) guard_main(struct keeper *k, pid_t pid)
+static void __attribute__((noreturn)) guard_main(struct keeper *k,
+						 const struct leash *leash)
 {
 	struct shared *s = k->shared;
 
 	signals_default();
-	if (!successor_failed(k, k->next, pid))
+	close(leash->end[1]);
+	if (!successor_failed(k, leash))
 		_exit(0);
-	unlink(k->next);
-	free(k->next);
+	close(leash->end[0]);
+	k->left = k->next;
 	k->next = NULL;
 	close(s->self);
 	s->self = syscall(SYS_pidfd_open, getpid(), 0);
@@ -544,28 +593,28 @@ static void __attribute__((noreturn)) guard_main(struct keeper *k, pid_t pid)
 	_exit(keep(k));
 }
 
-/* A child of nobody's, for the new program would not know it. */
+/* A child of nobody's, for the new program would not know it; with a descriptor
+ * table of its own, for the new program must not hold its leash itself. */
 static void guard_start(struct keeper *k)
 {
-	const pid_t keeper = getpid();
+	struct leash leash;
 	int fd = -1;
 	pid_t pid;
 
 	k->shared->guarded = *k->next;
-	if (!*k->next)
+	if (!*k->next || pipe2(leash.end, O_CLOEXEC))
 		return;
+	fflush(NULL);
 	pid = fork_sharing_files(&fd);
 	if (pid == 0) {
-		int guard = -1;
-
-		if (!fork_sharing_files(&guard))
-			guard_main(k, keeper);
-		/* Only we have its number; the table is everybody's. */
-		close(guard);
+		if (!fork())
+			guard_main(k, &leash);
 		_exit(0);
 	}
 	if (pid > 0)
 		reap(&fd);
+	close(leash.end[0]);
+	fcntl(leash.end[1], F_SETFD, 0);
 }
 
 static void exec_next(struct keeper *k)
@@ -647,10 +696,11 @@ static int keep(struct keeper *k)
 	int status = 0;
 
 	while (!k->quit || s->worker >= 0) {
-		if (s->worker < 0 && now_ms() >= k->start_at)
-			worker_start(k);
+		/* First, so that a worker is never without a keeper. */
 		if (s->standby < 0)
 			standby_start(k);
+		if (s->worker < 0 && now_ms() >= k->start_at)
+			worker_start(k);
 		wait_for_news(k, p);
 		handle_signals(k);
 		if (p[2].revents)
@@ -719,6 +769,11 @@ uint32_t keeper_starts(const struct keeper_link *link)
 uint32_t keeper_failures(const struct keeper_link *link)
 {
 	return link->keeper->shared->failures;
+}
+
+const char *keeper_left(const struct keeper_link *link)
+{
+	return link->keeper->left;
 }
 
 void keeper_ready(struct keeper_link *link)

@@ -68,6 +68,9 @@ uint32_t keeper_starts(const struct keeper_link *link);
 /* How many before it died without having been ready, in a row, and not by
  * SIGKILL: a sign that what they all read is what kills them. */
 uint32_t keeper_failures(const struct keeper_link *link);
+/* The state file that the program of keeper_exec() was to take, and has not;
+ * NULL: there was none. Who takes it removes it. */
+const char *keeper_left(const struct keeper_link *link);
 /* This worker serves. */
 void keeper_ready(struct keeper_link *link);
 
@@ -112,8 +115,9 @@ int keeper_fd(const struct keeper_link *link);
  * follows.
  *
  * `state` (or NULL) is a file that the program removes when it has taken over.
- * If it ends before, or has not done so after 10 s (it is killed then), the
- * file is removed, and another worker follows in another process.
+ * If it and all that it has started end before, or have not done so after 10 s
+ * (they are killed then), another worker follows in another process, and finds
+ * the file in keeper_left(). There is never a worker of both.
  *
  * Waits for the keeper, at most a second. Negative errno.
  */

@@ -286,6 +286,25 @@ static void legacy_close_files(struct legacy *legacy)
 	legacy->n = kept;
 }
 
+/*
+ * What we had written for a successor that did not take it. A journal is
+ * better: it is not of the kind that a foreign daemon reads. But there may be
+ * none, or one that the successor has begun.
+ */
+static int server_take_back(struct server *server, struct keeper_link *link,
+			    struct legacy *legacy)
+{
+	const char *left = keeper_left(link);
+
+	if (!left || keeper_failures(link) >= HOPELESS ||
+	    legacy->found.segments || access(left, R_OK))
+		return ENOENT;
+	snprintf(legacy->file, sizeof(legacy->file), "%s", left);
+	node_unref(legacy->nodes.root);
+	legacy->nodes = (struct revival){ 0 };
+	return server_take_over(server, legacy);
+}
+
 /* Nodes to a tree beside the store, everything else to the image. Who cannot
  * have a journal goes without. */
 static int server_recall(struct server *server, struct keeper_link *link,
@@ -316,15 +335,19 @@ static int server_recall(struct server *server, struct keeper_link *link,
 			  "lose everything", options->journal, strerror(-err));
 	if (handover)
 		return server_take_over(server, legacy);
-	if (!server->recorder)
-		return 0;
-	err = image_new(server, &revival_nodes, &legacy->nodes,
-			&legacy->image);
-	if (!err)
+	err = 0;
+	if (server->recorder)
+		err = image_new(server, &revival_nodes, &legacy->nodes,
+				&legacy->image);
+	if (!err && server->recorder)
 		err = recorder_read(server->recorder, &legacy->nodes,
 				    legacy->image, &legacy->found);
-	if (!err)
-		err = revive_store(&legacy->nodes, legacy->image->generation);
+	if (err)
+		return err;
+	err = server_take_back(server, link, legacy);
+	if (err != ENOENT || !legacy->image)
+		return err == ENOENT ? 0 : err;
+	err = revive_store(&legacy->nodes, legacy->image->generation);
 	if (!err && legacy->found.damaged)
 		err = store_complete(server->store);
 	return err;
@@ -523,9 +546,12 @@ static int server_start_all(struct server *server, struct keeper_link *link,
 	server_offer_live_update(server, legacy->dump);
 	fault_at(revived);
 	server_start_recorder(server, legacy);
-	server_close_rest(server, legacy);
+	/* Before it is seen that we have let go what we were given with it. */
 	if (legacy->handover)
 		unlink(legacy->file);
+	else if (keeper_left(link))
+		unlink(keeper_left(link));
+	server_close_rest(server, legacy);
 	if (legacy->found.segments || legacy->handover)
 		domains_check(server->domains);
 	return 0;
@@ -539,7 +565,8 @@ int server_start(struct server *server)
 
 	legacy.inherited = keeper_starts(server->link) > 1 ||
 			   options->live_update;
-	if (legacy.inherited && !options->journal && !options->live_update)
+	if (legacy.inherited && !options->journal && !options->live_update &&
+	    !keeper_left(server->link))
 		keeper_close_others(server->link, NULL, 0);
 	else if (legacy.inherited)
 		keeper_inherited(server->link, &legacy.fds, &legacy.n);

@@ -282,7 +282,78 @@ def requests_of_vmms(stage):
         want(passes > 1, f"nobody dies at {point}")
 
 
-CASES = [waiting_events, above_the_limits, requests_of_vmms]
+# ---- successors that fail ---------------------------------------------------
+
+def successor(stage, deed):
+    """A program that accepts the state, and then does this."""
+    path = os.path.join(stage.dir, "next")
+    with open(path, "w") as f:
+        f.write("#!/bin/sh\n# xenstored live update, state check 1\n"
+                "case \"$*\" in *--check-state*) exit 0;; esac\n"
+                f"{deed}\n")
+    os.chmod(path, 0o755)
+    return path
+
+
+def update(daemon, program):
+    return subprocess.Popen(
+        [os.path.join(BUILD, "xenstore-control"), "live-update", program],
+        env=dict(os.environ, XENSTORED_PATH=daemon.socket),
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        preexec_fn=die_with_parent)
+
+
+def without_a_journal(stage):
+    """a successor that dies leaves the old one serving, also without journal"""
+    daemon = stage.daemon("--journal", "off")
+    ts, guest = Client(daemon.socket, PATIENCE), Plain(Vmm(daemon.vmm), 1)
+    ts.write(b"/a", b"1")
+    ts.call("SET_PERMS", b"/a\0r0\0")
+    guest.ask("WATCH", b"/a\0t\0")
+    guest.hear()
+    for i, deed in enumerate(["exit 1", "kill -9 $$"]):
+        tool = update(daemon, successor(stage, deed))
+        daemon.await_said("the new program failed", i + 1)
+        want(ts.read(b"/a") == b"1", "the store is not as it was")
+        tool.wait()
+        ts.write(b"/a", b"1")
+        want(guest.hear(5) == (OP["WATCH_EVENT"], b"/a\0t\0"), "no event")
+        want(guest.ask("READ", b"/a\0") == b"1", "a guest is lost")
+
+
+def stopped_successor(stage):
+    """a successor that is slow is not replaced while it lives"""
+    daemon = stage.daemon()
+    ts = Client(daemon.socket, PATIENCE)
+    for i in range(5000):
+        ts.write(b"/n/%d/%d" % (i % 50, i), b"x" * 200)
+    before = daemon.keeper()
+    real = os.path.join(BUILD, "xenstored")
+    tool = update(daemon, successor(stage, f"exec {real} \"$@\""))
+    daemon.await_said("takes over")
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        family = [p for p, parent in daemon.processes().items()
+                  if parent == before]
+        if len(family) == 2:
+            break
+    for pid in family:
+        os.kill(pid, signal.SIGSTOP)
+    want(daemon.said("is ready") == 1, "it was quicker than we")
+    os.kill(before, signal.SIGKILL)
+    for _ in range(20):
+        time.sleep(.1)
+        want(daemon.said("goes on") == 0, "there would be two")
+    for pid in family:
+        os.kill(pid, signal.SIGCONT)
+    daemon.await_said("is ready", 2)
+    want(len(daemon.workers()) == 1, "who serves?")
+    want(ts.read(b"/n/0/0") == b"x" * 200, "the store is not as it was")
+    tool.wait()
+
+
+CASES = [waiting_events, above_the_limits, requests_of_vmms, without_a_journal,
+         stopped_successor]
 
 
 def run(case):
