@@ -143,8 +143,7 @@ static int clear(struct checkpoint *cp)
 	sqlite3_stmt *st = checkpoint_statement(cp, ST_REMOVE);
 
 	if (!fate) {
-		cp->phase = WRITE;
-		cp->number = 0;
+		cp->phase = SORT;
 		return 0;
 	}
 	if (!fate_removes(fate)) {
@@ -276,9 +275,21 @@ static int write_generation(struct checkpoint *cp, const struct row *row)
 	return checkpoint_finish(cp, st);
 }
 
+static int sort(struct checkpoint *cp)
+{
+	int err = fates_sort(cp->fates);
+
+	if (err == EAGAIN) {
+		cp->work += FATES_RUN - 1;
+		return 0;
+	}
+	cp->phase = WRITE;
+	return err;
+}
+
 static int write_row(struct checkpoint *cp)
 {
-	const struct fate *fate = fates_get(cp->fates, cp->number++);
+	const struct fate *fate = fates_next(cp->fates);
 	struct row row;
 	int err;
 
@@ -315,6 +326,8 @@ int checkpoint_nodes_step(struct checkpoint *cp)
 		return clear(cp);
 	case CLEAR_BELOW:
 		return clear_below(cp);
+	case SORT:
+		return sort(cp);
 	case WRITE:
 		return write_row(cp);
 	default:

@@ -34,9 +34,10 @@ enum checkpoint_statement {
 };
 
 /* Of adding a journal file: where its nodes are told, what is needed of them,
- * removing, with what is below, writing; then the rest. */
+ * removing, with what is below, writing in order; then the rest. */
 enum checkpoint_phase {
-	IDLE, SURVEY, TELL, CLEAR, CLEAR_BELOW, WRITE, PEOPLE, COMMIT, TRIM
+	IDLE, SURVEY, TELL, CLEAR, CLEAR_BELOW, SORT, WRITE, PEOPLE, COMMIT,
+	TRIM
 };
 
 struct checkpoint {
@@ -56,7 +57,7 @@ struct checkpoint {
 	uint32_t *places;	/* of records of nodes, as fates have them */
 	size_t n_places, places_room;
 	struct fates *fates;
-	size_t number;		/* of the next fate */
+	size_t number;		/* of the next fate to be removed */
 	unsigned int work;	/* of this slice */
 };
 

@@ -12,6 +12,17 @@
 #define SLOTS_MIN 4096
 #define ROOM_MIN 1024
 
+/* A place in the order: some bytes of the path, and the number. */
+struct place {
+	uint64_t key;
+	uint32_t number;
+};
+
+/* A part of the order that is sorted; `next` is not given out yet. */
+struct run {
+	uint32_t next, end;
+};
+
 struct fates {
 	struct hash_table *key;	/* only for its secret */
 	struct fate *all;	/* by number */
@@ -19,6 +30,10 @@ struct fates {
 	uint32_t *slots;	/* numbers + 1, open addressing */
 	size_t mask;
 	bool removals;		/* there are some */
+	size_t common;		/* bytes that all paths begin with */
+	struct place *order;
+	struct run *runs;	/* of FATES_RUN, the last one shorter */
+	size_t n_runs;
 };
 
 static int fates_free(struct fates *fates)
@@ -46,9 +61,13 @@ void fates_clear(struct fates *fates)
 {
 	free(fates->all);
 	free(fates->slots);
+	free(fates->order);
+	free(fates->runs);
 	fates->all = NULL;
 	fates->slots = NULL;
-	fates->n = fates->room = fates->mask = 0;
+	fates->order = NULL;
+	fates->runs = NULL;
+	fates->n = fates->room = fates->mask = fates->n_runs = 0;
 	fates->removals = false;
 }
 
@@ -118,6 +137,18 @@ static const struct fate *look_up(const struct fates *fates, const char *path,
 	return number ? &fates->all[number - 1] : NULL;
 }
 
+static void share(struct fates *fates, const char *path, size_t len)
+{
+	const char *first = fates->all[0].path;
+	size_t i = 0;
+
+	if (fates->n == 1)
+		fates->common = len;
+	while (i < fates->common && i < len && path[i] == first[i])
+		i++;
+	fates->common = i;
+}
+
 /* What is known of a path; good until the next call. */
 static int find_fate(struct fates *fates, const char *path, size_t len,
 		     struct fate **out)
@@ -137,6 +168,7 @@ static int find_fate(struct fates *fates, const char *path, size_t len,
 			.path = path, .len = len, .hash = hash,
 		};
 		*slot = fates->n;
+		share(fates, path, len);
 	}
 	*out = &fates->all[*slot - 1];
 	return 0;
@@ -258,7 +290,70 @@ int fates_tell_remove(struct fates *fates, uint32_t here, const char *path)
 
 const struct fate *fates_get(const struct fates *fates, size_t number)
 {
-	return number < fates->n ? &fates->all[fates->n - 1 - number] : NULL;
+	return number < fates->n ? &fates->all[number] : NULL;
+}
+
+static int by_key(const void *a, const void *b)
+{
+	const struct place *x = a, *y = b;
+
+	return x->key < y->key ? -1 : x->key > y->key;
+}
+
+/* The bytes behind those that all have, so that numbers sort like them. */
+static uint64_t key_of(const struct fates *fates, const struct fate *fate)
+{
+	uint64_t key = 0;
+	size_t i;
+
+	for (i = 0; i < 8; i++) {
+		size_t at = fates->common + i;
+
+		key = key << 8 |
+		      (at < fate->len ? (unsigned char)fate->path[at] : 0);
+	}
+	return key;
+}
+
+static int begin_sort(struct fates *fates)
+{
+	size_t runs = (fates->n + FATES_RUN - 1) / FATES_RUN;
+
+	fates->order = malloc((fates->n + 1) * sizeof(*fates->order));
+	fates->runs = malloc((runs + 1) * sizeof(*fates->runs));
+	return fates->order && fates->runs ? 0 : -ENOMEM;
+}
+
+int fates_sort(struct fates *fates)
+{
+	size_t begin = fates->n_runs * FATES_RUN, end = begin + FATES_RUN, i;
+	int err = fates->order ? 0 : begin_sort(fates);
+
+	if (err || begin >= fates->n)
+		return err;
+	if (end > fates->n)
+		end = fates->n;
+	for (i = begin; i < end; i++)
+		fates->order[i] = (struct place){
+			key_of(fates, &fates->all[i]), i
+		};
+	qsort(fates->order + begin, end - begin, sizeof(*fates->order),
+	      by_key);
+	fates->runs[fates->n_runs++] = (struct run){ begin, end };
+	return EAGAIN;
+}
+
+const struct fate *fates_next(struct fates *fates)
+{
+	struct run *run = fates->runs, *end = run + fates->n_runs;
+	struct run *least = NULL;
+
+	for (; run < end; run++)
+		if (run->next < run->end &&
+		    (!least || fates->order[run->next].key <
+				       fates->order[least->next].key))
+			least = run;
+	return least ? &fates->all[fates->order[least->next++].number] : NULL;
 }
 
 bool fate_removes(const struct fate *fate)

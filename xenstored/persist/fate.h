@@ -46,9 +46,16 @@ int fates_tell_node(struct fates *fates, uint32_t here,
 		    const struct rec_node *rec);
 int fates_tell_remove(struct fates *fates, uint32_t here, const char *path);
 
-/* When all was told: by number, NULL behind the last. Roughly in the order of
- * time, for the database packs best what is added in order. */
+/* When all was told: by number, NULL behind the last. */
 const struct fate *fates_get(const struct fates *fates, size_t number);
+/*
+ * Then by path, more or less: so the database touches each of its pages once,
+ * and packs them best. Sorting takes some calls, each of which does as much as
+ * FATES_RUN records; EAGAIN: there is more to do. -ENOMEM.
+ */
+#define FATES_RUN 512
+int fates_sort(struct fates *fates);
+const struct fate *fates_next(struct fates *fates);
 bool fate_removes(const struct fate *fate);
 /* Is there something to write, and is it not below what was removed later? */
 bool fate_writes(const struct fates *fates, const struct fate *fate);
