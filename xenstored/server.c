@@ -27,7 +27,7 @@
 
 /* ---- the tick ------------------------------------------------------------*/
 
-/* A request that killed us twice is not tried again. */
+/* A request that killed us three times is not tried again. */
 static void server_refuse(struct server *server, struct session *session,
 			  const struct message *message)
 {
@@ -36,9 +36,9 @@ static void server_refuse(struct server *server, struct session *session,
 
 	for (size_t i = 0; i < message->hdr.len && i < 64; i++)
 		sprintf(hex + 3 * i, " %02x", bytes[i]);
-	log_error("%s of domain %u has killed the daemon twice and is refused;"
-		  " tx_id %u, %u bytes:%s", op_name(message->hdr.type),
-		  session->who.domid, message->hdr.tx_id, message->hdr.len,
+	log_error("%s of domain %u has killed the daemon %d times and is "
+		  "refused; tx_id %u, %u bytes:%s", op_name(message->hdr.type),
+		  session->who.domid, RECORDER_TRIES, message->hdr.tx_id, message->hdr.len,
 		  hex);
 	op_refuse(&server->world, server->scratch, session, message, EIO);
 }

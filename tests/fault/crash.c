@@ -461,7 +461,7 @@ static void count_deaths(void)
 	}
 }
 
-/* Each is fatal twice, and then refused; once more if it has given way to
+/* Each is fatal three times, and then refused; once more if it has given way to
  * another in between. */
 static void await_poisons(struct crash *crash)
 {
@@ -469,8 +469,8 @@ static void await_poisons(struct crash *crash)
 	while (!failed && poisons)
 		run_for(crash, 20);
 	settle(crash);
-	if (!failed && (crash->done[KILL_WORKER] < 2 * crash->wanted ||
-			crash->done[KILL_WORKER] > 3 * crash->wanted))
+	if (!failed && (crash->done[KILL_WORKER] < 3 * crash->wanted ||
+			crash->done[KILL_WORKER] > 5 * crash->wanted))
 		fail(NULL, "%llu poisonous requests killed %llu workers",
 		     (unsigned long long)crash->wanted,
 		     (unsigned long long)crash->done[KILL_WORKER]);

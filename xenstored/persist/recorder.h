@@ -21,8 +21,8 @@
 struct recorder;
 
 /* A request that was being executed at a death is executed once more; one that
- * was so twice is not (R4). */
-#define RECORDER_TRIES 2
+ * was so three times is not (R4). */
+#define RECORDER_TRIES 3
 
 struct recorder_options {
 	const char *dir;	/* for journal and checkpoint */
