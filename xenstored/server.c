@@ -38,7 +38,8 @@ static void server_refuse(struct server *server, struct session *session,
 		sprintf(hex + 3 * i, " %02x", bytes[i]);
 	log_error("%s of domain %u has killed the daemon %d times and is "
 		  "refused; tx_id %u, %u bytes:%s", op_name(message->hdr.type),
-		  session->who.domid, RECORDER_TRIES, message->hdr.tx_id, message->hdr.len,
+		  session->who.domid, RECORDER_TRIES, message->hdr.tx_id,
+		  message->hdr.len,
 		  hex);
 	op_refuse(&server->world, server->scratch, session, message, EIO);
 }

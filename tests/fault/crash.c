@@ -461,8 +461,8 @@ static void count_deaths(void)
 	}
 }
 
-/* Each is fatal three times, and then refused; once more if it has given way to
- * another in between. */
+/* Each is fatal three times, and then refused; more often if it has given way
+ * to another in between. */
 static void await_poisons(struct crash *crash)
 {
 	poisons = crash->wanted;

@@ -20,8 +20,8 @@
 
 struct recorder;
 
-/* A request that was being executed at a death is executed once more; one that
- * was so three times is not (R4). */
+/* A request is executed so often, if all but the last time somebody died over
+ * it; after that it is refused (R4). */
 #define RECORDER_TRIES 3
 
 struct recorder_options {
