@@ -105,9 +105,23 @@ class Daemon:
             time.sleep(.005)
         raise Wrong(f"the workers are {found}")
 
+    def idle_worker(self):
+        """When it has looked whether there is more to be read, too."""
+        end = time.monotonic() + PATIENCE
+        worker, asleep = self.worker(), 0
+        while asleep < 3:
+            want(time.monotonic() < end, "the worker is never idle")
+            with open(f"/proc/{worker}/stat") as f:
+                asleep += 1
+                if f.read().rpartition(")")[2].split()[0] != "S":
+                    asleep = 0
+            time.sleep(.005)
+        return worker
+
     def kill_worker(self):
+        """Not while it reads: who has sent what nobody knows is hung up on."""
         ready = self.said("is ready")
-        os.kill(self.worker(), signal.SIGKILL)
+        os.kill(self.idle_worker(), signal.SIGKILL)
         self.await_said("is ready", ready + 1)
 
     def control(self, *words):

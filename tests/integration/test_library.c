@@ -22,6 +22,8 @@
 
 #include <xenstore.h>
 
+#include "threads.h"
+
 #define ROOT "/libtest"
 
 static bool peer_is(const char *name)
@@ -499,7 +501,7 @@ static void a_blocked_reader_serves_the_requests_of_others(void **state)
 	assert_true(xs_watch(h, ROOT "/b", "t"));
 	assert_next_event(h, ROOT "/b", "t");
 	pthread_create(&thread, NULL, read_one_event, h);
-	usleep(20000);
+	await_others_asleep();
 	for (i = 0; i < 100; i++)
 		put(h, ROOT "/elsewhere", "1");
 	put(h, ROOT "/b", "1");
@@ -599,39 +601,6 @@ static void cancelled_requests_leave_the_handle_in_order(void **state)
 			pthread_join(thread[i], NULL);
 	}
 	xs_close(h);
-}
-
-/* Whether all threads but the first sleep, now and still a moment later. */
-static bool others_sleep(void)
-{
-	bool asleep = true;
-	int round;
-
-	for (round = 0; round < 2 && asleep; round++) {
-		DIR *dir = opendir("/proc/self/task");
-		struct dirent *task;
-
-		usleep(5000);
-		while ((task = readdir(dir))) {
-			char path[300], stat[200] = "", *end;
-			FILE *file;
-
-			if (*task->d_name == '.' ||
-			    atoi(task->d_name) == getpid())
-				continue;
-			snprintf(path, sizeof(path), "/proc/self/task/%s/stat",
-				 task->d_name);
-			file = fopen(path, "re");
-			if (file && fgets(stat, sizeof(stat), file)) {
-				end = strrchr(stat, ')');
-				asleep &= end && end[2] == 'S';
-			}
-			if (file)
-				fclose(file);
-		}
-		closedir(dir);
-	}
-	return asleep;
 }
 
 static void *announce_and_read(void *arg)

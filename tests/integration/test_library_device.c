@@ -26,6 +26,8 @@
 
 #include <xenstore.h>
 
+#include "threads.h"
+
 #define ROOT "/libdevtest"
 
 /* The kernel's buffer for one message, header and payload. */
@@ -155,9 +157,11 @@ static int free_device(void **state)
 {
 	struct device *dev = *state;
 
-	/* The last slave that is closed is the end for a reader of master. */
 	close(dev->slave);
 	if (dev->sock >= 0) {
+		/* The last slave that is closed is the end for a reader of
+		 * master; a test that fails leaves one open. */
+		pthread_cancel(dev->down);
 		pthread_join(dev->down, NULL);
 		shutdown(dev->sock, SHUT_RDWR);
 		pthread_join(dev->up, NULL);
@@ -341,14 +345,14 @@ static void who_waits_can_be_cancelled_and_closed_upon(void **state)
 
 	(void)state;
 	pthread_create(&thread, NULL, wait_for_event, h);
-	usleep(20000);
+	await_others_asleep();
 	put(h, ROOT "/x", "1");
 	pthread_cancel(thread);
 	pthread_join(thread, &result);
 	assert_ptr_equal(result, PTHREAD_CANCELED);
 	put(h, ROOT "/x", "2");
 	pthread_create(&thread, NULL, wait_for_event, h);
-	usleep(20000);
+	await_others_asleep();
 	xs_close(h);
 	pthread_join(thread, &result);
 	assert_int_equal((intptr_t)result, EINVAL);

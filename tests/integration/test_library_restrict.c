@@ -20,6 +20,7 @@
 #include <xentoolcore.h>
 
 #include "fake_server.h"
+#include "threads.h"
 
 #define assert_fails(call, err) do { \
 	errno = 0; \
@@ -69,7 +70,7 @@ static void restriction_cuts_a_connection(unsigned long flags)
 	assert_false(polls_readable(h, 0));
 	pthread_create(&events, NULL, wait_for_event, h);
 	pthread_create(&reply, NULL, wait_for_reply, h);
-	usleep(30000);
+	await_others_asleep();
 
 	assert_int_equal(xentoolcore_restrict_all(0), 0);
 
