@@ -155,6 +155,7 @@ static void close_db(struct checkpoint *cp)
 
 static int checkpoint_free(struct checkpoint *cp)
 {
+	free(cp->places);	/* it may be in the middle of one */
 	close_db(cp);
 	return 0;
 }
