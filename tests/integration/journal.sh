@@ -105,12 +105,37 @@ PYTHONPATH=tests/integration timeout 30 /usr/bin/python3 -B - "$dir/run" <<-'PY'
 PY
 [ "$(grep -c 'cannot write the checkpoint' "$dir/log")" = 1 ]
 ok $? "a database that somebody else has locked is told once, and it serves"
-for i in {1..300}; do
-	grep -q 'checkpoints can be written again' "$dir/log" && break
-	sleep 0.1
-done
-[ "$i" != 300 ]
+told() {
+	for i in {1..300}; do
+		[ "$(grep -c "$1" "$dir/log")" = "$2" ] && return
+		sleep 0.1
+	done
+	return 1
+}
+told 'checkpoints can be written again' 1
 ok $? "... and when it is free again"
+PYTHONPATH=tests/integration timeout 60 /usr/bin/python3 -B - "$dir" <<-'PY'
+	import sqlite3, sys, time
+	from xswire import Client
+	db = sqlite3.connect(sys.argv[1] + "/run/state.db", isolation_level=None)
+	db.execute("BEGIN")
+	db.execute("SELECT count(*) FROM nodes").fetchone()
+	client = Client(sys.argv[1] + "/run/socket")
+	for i in range(5000):
+	    client.write(b"/t/many", b"%2000d" % i)
+	end = time.monotonic() + 30
+	while time.monotonic() < end:
+	    with open(sys.argv[1] + "/log") as f:
+	        if "waits for who reads state.db" in f.read():
+	            break
+	    time.sleep(.1)
+	time.sleep(2)
+	client.rm(b"/t/many")
+PY
+told 'waits for who reads state.db' 1
+ok $? "who reads it for long is told of once, and it serves"
+told 'checkpoints can be written again' 2
+ok $? "... and when he has done"
 stop
 
 for damage in boot version cut garbage; do

@@ -26,6 +26,7 @@
 #define IDLE_BYTES (1u << 16)
 #define LARGE_BYTES (1u << 20)
 #define RETRY_MS 1000
+#define READER_MS 5000		/* a reader of the database may take so long */
 #define PEOPLE_MS 1000		/* between updates of what people read */
 #define PEOPLE_LARGE_MS 10000	/* ... if that is more than a little */
 #define PEOPLE_SMALL 65536
@@ -46,7 +47,8 @@ struct recorder {
 	uint64_t suspect, suspect_pos;	/* what was executed at the death */
 	uint32_t suspect_tries;
 	enum health health;
-	bool behind;			/* the last checkpoint failed */
+	bool behind;			/* the last checkpoint failed, or waits */
+	uint64_t reader_since;		/* it waits for a reader; 0: it does not */
 	uint64_t retry_at, people_at, idle_at;
 	size_t worked;			/* bytes of the file at the last work */
 	size_t idled;			/* ... when idle_at was set */
@@ -708,10 +710,24 @@ static bool begin_checkpoint(struct recorder *r, uint64_t now)
 	else
 		r->people_at = now + (people.len > PEOPLE_SMALL ?
 					      PEOPLE_LARGE_MS : PEOPLE_MS);
+	r->reader_since = 0;
 	err = checkpoint_begin(r->checkpoint, epoch, records, people);
 	if (err)
 		checkpoint_failed(r, err, now);
 	return !err;
+}
+
+/* Somebody reads the tables: he is given time, and then complained of. */
+static void wait_for_reader(struct recorder *r, uint64_t now)
+{
+	r->retry_at = now + RETRY_MS;
+	if (!r->reader_since)
+		r->reader_since = now;
+	if (r->behind || now - r->reader_since < READER_MS)
+		return;
+	r->behind = true;
+	log_warn("the checkpoint waits for who reads state.db, and the journal "
+		 "grows meanwhile");
 }
 
 static bool work_on_checkpoint(struct recorder *r, uint64_t now)
@@ -730,7 +746,7 @@ static bool work_on_checkpoint(struct recorder *r, uint64_t now)
 	if (err == EAGAIN)
 		return true;
 	if (err == EBUSY) {
-		r->retry_at = now + RETRY_MS;
+		wait_for_reader(r, now);
 		return false;
 	}
 	if (err) {
@@ -738,7 +754,7 @@ static bool work_on_checkpoint(struct recorder *r, uint64_t now)
 		return false;
 	}
 	fault_at(checkpoint_done);
-	r->retry_at = 0;
+	r->retry_at = r->reader_since = 0;
 	if (r->behind)
 		log_info("checkpoints can be written again");
 	r->behind = false;
