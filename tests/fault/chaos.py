@@ -869,8 +869,11 @@ def run(seconds, seed, dir):
     result("the daemon lives, and ends in order", rc and f"status {rc}")
     # The first rounds fill caches and pools.
     grown = rss[-1] - max(rss[:len(rss) // 2 + 1]) if rss else 0
-    result("memory is given back", grown > GROWTH and
-           f"{[r >> 10 for r in rss]} KiB")
+    if sanitized():
+        skip("memory is given back", "sanitizers keep memory")
+    else:
+        result("memory is given back", grown > GROWTH and
+               f"{[r >> 10 for r in rss]} KiB")
     print(f"# {stage.deeds} deeds in {rounds} rounds, slowest answer "
           f"{stage.slowest[0] * 1000:.0f} ms ({stage.slowest[1]}), KiB "
           f"{[r >> 10 for r in rss[-4:]]}")
@@ -890,6 +893,17 @@ def result(what, why):
     print(f"{'not ok' if why else 'ok'} {n} - {what}")
     if why:
         print(f"# {why}")
+
+
+def skip(what, why):
+    global n
+    n += 1
+    print(f"ok {n} - {what} # skip {why}")
+
+
+def sanitized():
+    with open(os.path.join(BUILD, "xenstored"), "rb") as f:
+        return b"libasan" in f.read()
 
 
 if __name__ == "__main__":

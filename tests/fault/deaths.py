@@ -335,6 +335,30 @@ def without_a_journal(stage):
         want(guest.ask("READ", b"/a\0") == b"1", "a guest is lost")
 
 
+def caught_successor(stage, daemon, keeper):
+    """Updates until the new processes are stopped before they are ready. The
+    tool, how many had been ready, and who is stopped."""
+    real = os.path.join(BUILD, "xenstored")
+    program = successor(stage, f"exec {real} \"$@\"")
+    for ready in range(1, 30):
+        tool = update(daemon, program)
+        daemon.await_said("takes over", ready)
+        end = time.monotonic() + PATIENCE
+        family = []
+        while len(family) != 2 and time.monotonic() < end:
+            family = [p for p, parent in daemon.processes().items()
+                      if parent == keeper]
+        for pid in family:
+            os.kill(pid, signal.SIGSTOP)
+        if daemon.said("is ready") == ready:
+            return tool, ready, family
+        for pid in family:
+            os.kill(pid, signal.SIGCONT)
+        daemon.await_said("is ready", ready + 1)
+        tool.wait()
+    raise Wrong("it is always quicker than we")
+
+
 def stopped_successor(stage):
     """a successor that is slow is not replaced while it lives"""
     daemon = stage.daemon()
@@ -342,25 +366,14 @@ def stopped_successor(stage):
     for i in range(5000):
         ts.write(b"/n/%d/%d" % (i % 50, i), b"x" * 200)
     before = daemon.keeper()
-    real = os.path.join(BUILD, "xenstored")
-    tool = update(daemon, successor(stage, f"exec {real} \"$@\""))
-    daemon.await_said("takes over")
-    end = time.monotonic() + PATIENCE
-    while time.monotonic() < end:
-        family = [p for p, parent in daemon.processes().items()
-                  if parent == before]
-        if len(family) == 2:
-            break
-    for pid in family:
-        os.kill(pid, signal.SIGSTOP)
-    want(daemon.said("is ready") == 1, "it was quicker than we")
+    tool, ready, family = caught_successor(stage, daemon, before)
     os.kill(before, signal.SIGKILL)
     for _ in range(20):
         time.sleep(.1)
         want(daemon.said("goes on") == 0, "there would be two")
     for pid in family:
         os.kill(pid, signal.SIGCONT)
-    daemon.await_said("is ready", 2)
+    daemon.await_said("is ready", ready + 1)
     want(len(daemon.workers()) == 1, "who serves?")
     want(ts.read(b"/n/0/0") == b"x" * 200, "the store is not as it was")
     tool.wait()
