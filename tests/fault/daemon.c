@@ -110,7 +110,8 @@ static bool maps_journal(pid_t pid)
 	snprintf(path, sizeof(path), "/proc/%d/maps", (int)pid);
 	file = fopen(path, "re");
 	while (file && !found && fgets(line, sizeof(line), file))
-		found = strstr(line, "/journal.");
+		found = strstr(line, "/journal.") ||
+			strstr(line, "/memfd:xenstored-journal");
 	if (file)
 		fclose(file);
 	return found;

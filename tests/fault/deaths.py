@@ -379,8 +379,59 @@ def stopped_successor(stage):
     tool.wait()
 
 
+# ---- no room ----------------------------------------------------------------
+
+def fill(path):
+    fd = os.open(path, os.O_CREAT | os.O_WRONLY)
+    try:
+        while os.write(fd, b"x" * 4096):
+            pass
+    except OSError:
+        os.close(fd)
+
+
+def full_file_system(stage):
+    """where the journal cannot be written a worker's death costs nothing"""
+    small = os.path.join(stage.dir, "small")
+    os.mkdir(small)
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs",
+                       small], stderr=subprocess.DEVNULL).returncode:
+        return				# not root
+    try:
+        no_room(stage, small)
+    finally:
+        stage.end()
+        subprocess.run(["umount", small])
+
+
+def no_room(stage, small):
+    daemon = stage.daemon("--journal", small)
+    ts, guest = Client(daemon.socket, PATIENCE), Plain(Vmm(daemon.vmm), 1)
+    ts.call("MKDIR", b"/local/domain/1\0")
+    ts.call("SET_PERMS", b"/local/domain/1\0n1\0")
+    want(daemon.control("journal").startswith("written"), "not even at first")
+    fill(os.path.join(small, "fill"))
+    for i in range(3000):
+        guest.ask("WRITE", b"data/%d\0" % (i % 50) + b"y" * 900)
+    want("IN MEMORY" in daemon.control("journal"), "it does not tell")
+    want(daemon.said("cannot write the journal") == 1, "not in the log")
+    for i in range(12):			# longer than a ring
+        guest.submit("WRITE", b"late/%d\0" % i + b"z" * 1900)
+        end = time.monotonic() + i / 1000
+        while time.monotonic() < end:
+            guest.pump()
+        daemon.kill_worker()
+        want(guest.hear() == (OP["WRITE"], b"OK\0"), f"no answer {i}")
+    want(len(ts.directory(b"/local/domain/1/late")) == 12, "something is lost")
+    os.unlink(os.path.join(small, "fill"))
+    daemon.await_said("the journal is whole again")
+    want(daemon.control("journal").startswith("written"), "not written again")
+    daemon.kill_worker()
+    want(len(ts.directory(b"/local/domain/1/late")) == 12, "lost after all")
+
+
 CASES = [waiting_events, above_the_limits, requests_of_vmms, without_a_journal,
-         stopped_successor]
+         stopped_successor, full_file_system]
 
 
 def run(case):

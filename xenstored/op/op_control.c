@@ -525,7 +525,10 @@ static int control_journal(struct request *req, const char **arg, size_t n)
 	}
 	recorder_report(recorder, &report);
 	text_add(&text, "%s\n", report.broken ?
-		 "BROKEN: a crash would lose what happens now" : "written");
+		 "BROKEN: a crash would lose what happens now" :
+		 report.unnamed ?
+		 "IN MEMORY: a death of the whole daemon would lose what "
+		 "happens now" : "written");
 	text_add(&text, "%-40s %12" PRIu64 "\n", "File", report.epoch);
 	text_add(&text, "%-40s %12zu\n", "Bytes in files", report.bytes);
 	text_add(&text, "%-40s %12" PRIu64 "\n", "Checkpoints",

@@ -23,6 +23,7 @@
 #define BOOT_ID "/proc/sys/kernel/random/boot_id"
 #define BOOT_ID_LEN 36
 #define SPARE "journal.spare"
+#define MEMORY "xenstored-journal"
 
 /* At the start of each file. Positions are bytes of records. */
 struct header {
@@ -52,6 +53,7 @@ struct segment {
 	struct records records;
 	uint32_t account_seq;	/* of the last record of the account */
 	bool damaged;
+	bool in_memory;		/* it has no name */
 };
 
 struct journal {
@@ -230,9 +232,19 @@ static int segment_open(struct segment *segment, const char **why)
 	return *why ? -EPROTO : 0;
 }
 
+static void segment_enter(struct segment *segment)
+{
+	struct segment *next;
+
+	list_for_each(next, &segment->journal->segments, in_journal)
+		if (next->epoch > segment->epoch)
+			break;
+	list_insert_before(&next->in_journal, &segment->in_journal);
+}
+
 static int journal_take(struct journal *journal, uint64_t epoch)
 {
-	struct segment *segment, *next;
+	struct segment *segment;
 	const char *why = NULL;
 	int err;
 
@@ -247,11 +259,76 @@ static int journal_take(struct journal *journal, uint64_t epoch)
 		set_aside(journal, epoch);
 		return 0;
 	}
-	list_for_each(next, &journal->segments, in_journal)
-		if (next->epoch > epoch)
-			break;
-	list_insert_before(&next->in_journal, &segment->in_journal);
+	segment_enter(segment);
 	return 0;
+}
+
+static bool has_epoch(const struct journal *journal, uint64_t epoch)
+{
+	const struct segment *segment;
+
+	list_for_each(segment, &journal->segments, in_journal)
+		if (segment->epoch == epoch)
+			return true;
+	return false;
+}
+
+/* A descriptor that a predecessor has left, which others may close. */
+static int memory_open(struct segment *segment, int fd)
+{
+	struct stat st;
+	int err;
+
+	segment->in_memory = true;
+	segment->fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	if (segment->fd < 0 || fstat(segment->fd, &st))
+		return -errno;
+	if (st.st_size <= HEADER_SIZE || (size_t)st.st_size > SIZE_MAX_MAPPED)
+		return -EPROTO;
+	err = segment_map(segment, st.st_size);
+	if (err)
+		return err;
+	segment->epoch = segment->header->epoch;
+	return header_fault(segment->journal, segment->header,
+			    segment->epoch) ||
+	       !segment->header->committed ||
+	       has_epoch(segment->journal, segment->epoch) ? -EPROTO : 0;
+}
+
+static int memory_take(struct journal *journal, int fd)
+{
+	struct segment *segment;
+	int err;
+
+	err = segment_new(journal, 0, &segment);
+	if (err)
+		return err;
+	if (memory_open(segment, fd))
+		talloc_free(segment);
+	else
+		segment_enter(segment);
+	return 0;
+}
+
+static int memory_look(struct journal *journal)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	struct dirent *entry;
+	char target[64];
+	ssize_t n;
+	int err = 0;
+
+	while (dir && !err && (entry = readdir(dir))) {
+		n = readlinkat(dirfd(dir), entry->d_name, target,
+			       sizeof(target) - 1);
+		target[n > 0 ? n : 0] = '\0';
+		if (!strncmp(target, "/memfd:" MEMORY " ",
+			     strlen("/memfd:" MEMORY " ")))
+			err = memory_take(journal, atoi(entry->d_name));
+	}
+	if (dir)
+		closedir(dir);
+	return err;
 }
 
 /* journal.N and nothing else; 0: it is not. */
@@ -303,7 +380,7 @@ static int remove_spare(const struct journal *journal)
 	char path[PATH_MAX];
 
 	snprintf(path, sizeof(path), "%s/" SPARE, journal->dir);
-	return unlink(path) && errno != ENOENT ? -errno : 0;
+	return unlink(path) && errno != ENOENT && errno != EROFS ? -errno : 0;
 }
 
 static int no_more(struct records *records, size_t need)
@@ -333,6 +410,8 @@ int journal_new(TALLOC_CTX *ctx, const char *dir,
 		err = remove_spare(journal);
 	if (!err)
 		err = journal_look(journal);
+	if (!err)
+		err = memory_look(journal);
 	if (err)
 		return err;
 	*out = TAKE(journal);
@@ -346,7 +425,7 @@ void journal_discard(struct journal *journal, bool keep)
 	journal->current = NULL;
 	list_for_each_safe(segment, next, &journal->segments, in_journal)
 	{
-		if (keep)
+		if (keep && !segment->in_memory)
 			set_aside(journal, segment->epoch);
 		else
 			remove_file(journal, segment->epoch);
@@ -570,8 +649,10 @@ static int segment_create(struct segment *segment, const char *path)
 	const struct journal *journal = segment->journal;
 
 	if (segment->fd < 0) {
-		segment->fd = open(path, O_RDWR | O_CREAT | O_TRUNC |
-				   O_CLOEXEC | O_NOFOLLOW, 0600);
+		segment->fd = segment->in_memory ?
+			memfd_create(MEMORY, MFD_CLOEXEC) :
+			open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC |
+				   O_NOFOLLOW, 0600);
 		if (segment->fd < 0)
 			return -errno;
 		segment->records.err = segment_more(&segment->records, 1);
@@ -609,7 +690,10 @@ static void drop_older(struct journal *journal, struct segment *but)
 	{
 		if (segment == but)
 			continue;
-		if (segment->damaged || segment->header->stale)
+		if (but->in_memory && !segment->in_memory)
+			continue;	/* old, but all that has a name */
+		if ((segment->damaged || segment->header->stale) &&
+		    !segment->in_memory)
 			set_aside(journal, segment->epoch);
 		else
 			remove_file(journal, segment->epoch);
@@ -617,13 +701,49 @@ static void drop_older(struct journal *journal, struct segment *but)
 	}
 }
 
+/* The account makes it complete. */
+static int segment_begin(struct segment *segment, const char *path, bool all,
+			 journal_account_fn *account, void *arg)
+{
+	const struct rec_begin begin = { .all = all };
+	int err;
+
+	err = segment_create(segment, path);
+	if (err)
+		return err;
+	record_begin(&segment->records, &begin);
+	account(arg, &segment->records, all);
+	if (segment->records.err)
+		return segment->records.err;
+	segment->header->account = segment->records.len;
+	segment->account_seq = segment->records.seq;
+	segment_commit(segment);
+	return 0;
+}
+
+static void segment_use(struct segment *segment, bool all)
+{
+	struct journal *journal = segment->journal;
+
+	list_add_tail(&journal->segments, &segment->in_journal);
+	journal->current = segment;
+	if (all)
+		drop_older(journal, segment);
+}
+
+static uint64_t next_epoch(const struct journal *journal)
+{
+	const struct segment *last = last_segment(journal);
+
+	return last ? last->epoch + 1 : journal->epoch + 1;
+}
+
 int journal_begin(struct journal *journal, bool all,
 		  journal_account_fn *account, void *arg)
 {
-	struct segment *last = last_segment(journal), *segment;
-	const struct rec_begin begin = { .all = all };
-	uint64_t epoch = last ? last->epoch + 1 : journal->epoch + 1;
+	uint64_t epoch = next_epoch(journal);
 	char tmp[PATH_MAX], path[PATH_MAX];
+	struct segment *segment;
 	int err;
 
 	path_of(journal, epoch, "", path, sizeof(path));
@@ -633,28 +753,40 @@ int journal_begin(struct journal *journal, bool all,
 		err = segment_new(journal, epoch, &segment);
 	if (err)
 		return err;
-	err = segment_create(segment, tmp);
-	if (!err) {
-		record_begin(&segment->records, &begin);
-		account(arg, &segment->records, all);
-		err = segment->records.err;
-	}
-	if (!err) {
-		segment->header->account = segment->records.len;
-		segment->account_seq = segment->records.seq;
-		segment_commit(segment);
+	err = segment_begin(segment, tmp, all, account, arg);
+	if (!err)
 		err = rename(tmp, path) ? -errno : 0;	/* J2 */
-	}
 	if (err) {
 		unlink(tmp);
 		talloc_free(segment);
 		return err;
 	}
-	list_add_tail(&journal->segments, &segment->in_journal);
-	journal->current = segment;
-	if (all)
-		drop_older(journal, segment);
+	segment_use(segment, all);
 	return 0;
+}
+
+int journal_begin_in_memory(struct journal *journal,
+			    journal_account_fn *account, void *arg)
+{
+	struct segment *segment;
+	int err;
+
+	err = segment_new(journal, next_epoch(journal), &segment);
+	if (err)
+		return err;
+	segment->in_memory = true;
+	err = segment_begin(segment, NULL, true, account, arg);
+	if (err) {
+		talloc_free(segment);
+		return err;
+	}
+	segment_use(segment, true);
+	return 0;
+}
+
+bool journal_in_memory(const struct journal *journal)
+{
+	return journal->current && journal->current->in_memory;
 }
 
 struct records *journal_records(struct journal *journal)

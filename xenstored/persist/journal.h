@@ -23,7 +23,8 @@
  *     Until the one before it is in the checkpoint, both are there.
  * J3  When there is no room or memory, records are dropped, the file is marked
  *     stale (its positions lie), and journal_commit() says so until
- *     journal_begin() has succeeded with a full account.
+ *     journal_begin() has succeeded with a full account, or
+ *     journal_begin_in_memory().
  */
 #ifndef PERSIST_JOURNAL_H
 #define PERSIST_JOURNAL_H
@@ -79,6 +80,16 @@ typedef void journal_account_fn(void *arg, struct records *to, bool all);
  */
 int journal_begin(struct journal *journal, bool all,
 		  journal_account_fn *account, void *arg);
+
+/*
+ * The same with `all`, where nothing can be written: it has no name, and a
+ * successor finds it among the descriptors that it has inherited. So it
+ * survives a worker, but not a keeper and worker at once; what has a name stays
+ * for those.
+ */
+int journal_begin_in_memory(struct journal *journal,
+			    journal_account_fn *account, void *arg);
+bool journal_in_memory(const struct journal *journal);
 
 /* Where the records of this tick go. Good until the next journal_begin(). */
 struct records *journal_records(struct journal *journal);

@@ -31,8 +31,8 @@
 #define PEOPLE_LARGE_MS 10000	/* ... if that is more than a little */
 #define PEOPLE_SMALL 65536
 
-/* Whole; still written, but no file can follow; not written. */
-enum health { WHOLE, CRAMPED, BROKEN };
+/* Whole; still written, but no file can follow; in memory only; not written. */
+enum health { WHOLE, CRAMPED, UNNAMED, BROKEN };
 
 struct recorder {
 	struct journal *journal;
@@ -544,11 +544,26 @@ int recorder_read(struct recorder *r, struct revival *revival,
 	return err;
 }
 
+static bool file_is_full(const struct recorder *r)
+{
+	size_t account = journal_account(r->journal);
+	size_t limit = account * ACCOUNTS;
+	size_t used = journal_used(r->journal) - account;
+
+	if (limit < FILE_BYTES)
+		limit = FILE_BYTES;
+	return used > limit || (journal_changes(r->journal) > FILE_RECORDS &&
+				used > account * ACCOUNTS);
+}
+
 /* Told when it gets worse, and when all is well again: not at every try. */
 static void set_health(struct recorder *r, enum health health, int err)
 {
 	static const char *const what[] = {
 		[CRAMPED] = "cannot begin another journal file",
+		[UNNAMED] = "cannot write the journal; it is in memory, and a "
+			    "death of the whole daemon would lose what happens "
+			    "now",
 		[BROKEN] = "cannot write the journal; what happens now would "
 			   "not survive a crash",
 	};
@@ -572,7 +587,12 @@ static bool begin_file(struct recorder *r, bool all)
 	err = journal_begin(r->journal, all, account, r);
 	if (err) {
 		r->failures++;
-		set_health(r, journal_broken(r->journal) ? BROKEN : CRAMPED,
+		if (journal_broken(r->journal) ||
+		    (journal_in_memory(r->journal) && file_is_full(r)))
+			journal_begin_in_memory(r->journal, account, r);
+		set_health(r, journal_broken(r->journal) ? BROKEN :
+			      journal_in_memory(r->journal) ? UNNAMED :
+							      CRAMPED,
 			   err);
 	} else {
 		if (r->health != WHOLE)
@@ -673,9 +693,9 @@ void recorder_commit(struct recorder *r)
 	err = journal_commit(r->journal);
 	if (!err)
 		return;
-	r->failures++;
-	r->retry_at = 1;
-	set_health(r, BROKEN, err);
+	/* Its account has what this tick has done, and so that may leave. */
+	begin_file(r, true);
+	r->retry_at = r->health == WHOLE ? 0 : r->sessions->now + RETRY_MS;
 }
 
 /* ---- between ticks ------------------------------------------------------- */
@@ -763,18 +783,6 @@ static bool work_on_checkpoint(struct recorder *r, uint64_t now)
 	return true;
 }
 
-static bool file_is_full(const struct recorder *r)
-{
-	size_t account = journal_account(r->journal);
-	size_t limit = account * ACCOUNTS;
-	size_t used = journal_used(r->journal) - account;
-
-	if (limit < FILE_BYTES)
-		limit = FILE_BYTES;
-	return used > limit || (journal_changes(r->journal) > FILE_RECORDS &&
-				used > account * ACCOUNTS);
-}
-
 static bool is_idle(struct recorder *r, uint64_t now)
 {
 	size_t used = journal_used(r->journal);
@@ -799,7 +807,7 @@ bool recorder_work(struct recorder *r, uint64_t now)
 	uint64_t epoch;
 	bool idle;
 
-	if (r->health == BROKEN) {
+	if (r->health >= UNNAMED) {
 		if (now < r->retry_at)
 			return false;
 		r->retry_at = now + RETRY_MS;
@@ -826,6 +834,7 @@ void recorder_report(const struct recorder *r, struct recorder_report *out)
 {
 	*out = (struct recorder_report){
 		.broken = r->health == BROKEN,
+		.unnamed = r->health == UNNAMED,
 		.epoch = journal_epoch(r->journal),
 		.bytes = journal_bytes(r->journal),
 		.checkpoints = r->checkpoints,
