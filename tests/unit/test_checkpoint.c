@@ -84,7 +84,8 @@ static int add(struct checkpoint *cp, uint64_t epoch, struct records *records,
 	       unsigned int budget, size_t *slices)
 {
 	const struct blob blob = { records->data, records->len };
-	int err = checkpoint_begin(cp, epoch, blob, (struct blob){ NULL, 0 });
+	int err = checkpoint_begin(cp, epoch, blob, records->last,
+				   (struct blob){ NULL, 0 });
 
 	*slices = 0;
 	return err ? err : finish(cp, budget, slices);
@@ -97,7 +98,7 @@ static void add_all(struct checkpoint *cp, uint64_t epoch,
 
 	assert_int_equal(add(cp, epoch, records, 1000, &slices), 0);
 	records->len = 0;
-	records->seq = 0;
+	records->seq = records->last = 0;
 }
 
 struct text {
@@ -399,17 +400,23 @@ static int keep_remove(void *arg, const struct rec_node_remove *rec)
 	return 0;
 }
 
-/* Some of them, each node by itself. */
-static void keep_records(struct records *to, const struct records *from,
-			 size_t begin, size_t end)
+static int copy_node(void *arg, const struct rec_node *rec)
+{
+	record_node(arg, rec);
+	return 0;
+}
+
+static void write_again(struct records *to, const struct records *from,
+			size_t begin, size_t end,
+			int (*node)(void *arg, const struct rec_node *rec))
 {
 	const struct record_handlers handlers = {
-		.node = keep_node,
+		.node = node,
 		.node_remove = keep_remove,
 	};
 	uint32_t len;
 
-	to->len = to->seq = 0;
+	to->len = to->seq = to->last = 0;
 	for (; begin < end; begin += len) {
 		memcpy(&len, from->data + begin, sizeof(len));
 		assert_int_equal(record_read_at(from->data, begin, &handlers,
@@ -417,22 +424,18 @@ static void keep_records(struct records *to, const struct records *from,
 	}
 }
 
+/* Some of them, each node by itself. */
+static void keep_records(struct records *to, const struct records *from,
+			 size_t begin, size_t end)
+{
+	write_again(to, from, begin, end, keep_node);
+}
+
 /* Some of them as they are. */
 static void copy_records(struct records *to, const struct records *from,
 			 size_t begin, size_t end)
 {
-	uint32_t len, seq = 0;
-	size_t at;
-
-	if (to->room < end - begin)
-		grow(to, end - begin);
-	to->len = end - begin;
-	memcpy(to->data, from->data + begin, to->len);
-	for (at = 0; at < to->len; at += len) {
-		memcpy(&len, to->data + at, sizeof(len));
-		seq++;
-		memcpy(to->data + at + 8, &seq, sizeof(seq));
-	}
+	write_again(to, from, begin, end, copy_node);
 }
 
 static void empty(struct checkpoint *cp, uint64_t epoch)
@@ -457,7 +460,7 @@ static void what_is_not_written_is_not_missed(void **state)
 
 	(void)state;
 	for (round = 0; round < 300; round++) {
-		all.len = all.seq = 0;
+		all.len = all.seq = all.last = 0;
 		put_random(&all, &seed, ends, N);
 		empty(cp, ++epoch);
 		cut = ends[round % N];
@@ -548,7 +551,8 @@ static void damaged_records_leave_the_last_epoch(void **state)
 {
 	struct checkpoint *cp = open_checkpoint(BOOT);
 	struct records r = { .more = grow };
-	size_t slices, second;
+	size_t slices, second, i;
+	uint32_t places[3];
 
 	(void)state;
 	fill(cp);
@@ -558,6 +562,16 @@ static void damaged_records_leave_the_last_epoch(void **state)
 	r.data[second + 8] ^= 1;	/* its number */
 	assert_int_equal(add(cp, 2, &r, 100, &slices), -EPROTO);
 	assert_int_equal(checkpoint_epoch(cp), 1);
+	r.data[second + 8] ^= 1;
+	places[0] = record_place(second) + 1;		/* none begins there */
+	places[1] = record_place(r.len);
+	places[2] = UINT32_MAX;
+	for (i = 0; i < 3; i++) {
+		r.last = places[i];
+		assert_int_equal(add(cp, 2, &r, 100, &slices), -EPROTO);
+	}
+	r.last = record_place(second);
+	assert_int_equal(record_before_at(r.data, second), record_place(0));
 	holds(cp, "/=@3n0r5b7! /b=x@4n0r5b7! /a=y@3n0r5b7! /b/c=z@4n0r5b7! ");
 	free(r.data);
 	talloc_free(cp);
@@ -582,7 +596,7 @@ static void people_read_it_with_sqlite3(void **state)
 	record_conn(&people, &(struct rec_conn){ .conn = 4, .fd = 11 });
 	record_watch(&people, &(struct rec_watch){ 4, "/a", "tok", 0, -1 });
 	assert_int_equal(checkpoint_begin(cp, 1,
-			(struct blob){ r.data, r.len },
+			(struct blob){ r.data, r.len }, r.last,
 			(struct blob){ people.data, people.len }), 0);
 	assert_int_equal(finish(cp, 3, &slices), 0);
 	snprintf(command, sizeof(command),

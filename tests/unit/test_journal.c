@@ -214,6 +214,7 @@ static void files_go_when_they_are_in_the_checkpoint(void **state)
 	struct blob records;
 	struct sums sums;
 	uint64_t epoch;
+	uint32_t last;
 
 	(void)state;
 	write_some();
@@ -222,7 +223,7 @@ static void files_go_when_they_are_in_the_checkpoint(void **state)
 	begin(j, false, 110);
 	put_generation(j, 111);
 	assert_int_equal(journal_commit(j), 0);
-	assert_true(journal_oldest(j, &epoch, &records));
+	assert_true(journal_oldest(j, &epoch, &records, &last));
 	assert_int_equal(epoch, 1);
 	assert_true(records.len > 0);
 	talloc_free(j);
@@ -537,8 +538,8 @@ static void a_value_from_elsewhere_is_damage(void **state)
 		memcpy(body, to->data + to->len - used + 16, used - 16);
 		pos = to->len;
 		seq = to->seq;
-		memcpy(body + 8, &cases[i].len, 4);
-		memcpy(body + 20, &cases[i].at, 4);
+		memcpy(body + 12, &cases[i].len, 4);
+		memcpy(body + 24, &cases[i].at, 4);
 		record_raw(to, RECORD_NODE, (struct blob){ body, used - 16 });
 		assert_int_equal(record_reread(to->data, to->len, &pos, &seq,
 					       &handlers, NULL), -EPROTO);

@@ -855,13 +855,14 @@ static void same(struct world *w, struct state *s)
 static void work_on_checkpoint(struct state *s, unsigned int budget)
 {
 	struct blob records;
+	uint32_t last;
 	uint64_t epoch;
 	int err;
 
 	if (!checkpoint_running(s->checkpoint)) {
-		if (!journal_oldest(s->journal, &epoch, &records))
+		if (!journal_oldest(s->journal, &epoch, &records, &last))
 			return;
-		err = checkpoint_begin(s->checkpoint, epoch, records,
+		err = checkpoint_begin(s->checkpoint, epoch, records, last,
 				       journal_account_records(s->journal));
 		if (err)
 			abort();

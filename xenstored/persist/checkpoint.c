@@ -155,7 +155,6 @@ static void close_db(struct checkpoint *cp)
 
 static int checkpoint_free(struct checkpoint *cp)
 {
-	free(cp->places);	/* it may be in the middle of one */
 	close_db(cp);
 	return 0;
 }
@@ -430,7 +429,7 @@ static int one_step(struct checkpoint *cp)
 }
 
 int checkpoint_begin(struct checkpoint *cp, uint64_t epoch,
-		     struct blob records, struct blob people)
+		     struct blob records, uint32_t last, struct blob people)
 {
 	int err;
 
@@ -440,10 +439,10 @@ int checkpoint_begin(struct checkpoint *cp, uint64_t epoch,
 		return err;
 	cp->next_epoch = epoch;
 	cp->records = records;
+	cp->next = last;
+	cp->last = 0;
 	cp->people = people;
-	cp->phase = SURVEY;
-	cp->pos = 0;
-	cp->seq = 0;
+	cp->phase = EMPTY;
 	return 0;
 }
 

@@ -53,12 +53,13 @@ int checkpoint_load(struct checkpoint *checkpoint, checkpoint_node_fn *fn,
 int checkpoint_reset(struct checkpoint *checkpoint);
 
 /*
- * Begins to add the records of a journal file, which must stay where they are.
+ * Begins to add the records of a journal file, which must stay where they are;
+ * `last`: the place of the last one that changes nodes, see V3 of record.h.
  * `people`: the account for the tables that nobody but people reads; may be
  * empty.
  */
 int checkpoint_begin(struct checkpoint *checkpoint, uint64_t epoch,
-		     struct blob records, struct blob people);
+		     struct blob records, uint32_t last, struct blob people);
 /* Forgets what was begun. */
 void checkpoint_abort(struct checkpoint *checkpoint);
 bool checkpoint_running(const struct checkpoint *checkpoint);

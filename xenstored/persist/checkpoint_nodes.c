@@ -13,26 +13,17 @@
 #define PLACES_MIN 4096
 #define PERM_TEXT 8		/* of one entry: "r65535!," */
 
-/* ---- which records are of nodes ------------------------------------------ */
-
-static uint32_t here(size_t pos)
-{
-	return pos / 8 + 1;
-}
-
-static size_t pos_of(uint32_t here)
-{
-	return (size_t)(here - 1) * 8;
-}
+/* ---- what is needed of them ---------------------------------------------- */
 
 /* A number for the columns created, saved and at, which grows from one record
  * to the next. */
-static int64_t stamp(const struct checkpoint *cp, uint32_t here)
+static int64_t stamp(const struct checkpoint *cp, uint32_t place)
 {
-	return cp->counter + record_seq_at(cp->records.data, pos_of(here));
+	return cp->counter + record_seq_at(cp->records.data,
+					   record_pos(place));
 }
 
-static int survey_begin(void *arg, const struct rec_begin *rec)
+static int empty(void *arg, const struct rec_begin *rec)
 {
 	struct checkpoint *cp = arg;
 
@@ -40,57 +31,9 @@ static int survey_begin(void *arg, const struct rec_begin *rec)
 					     "DELETE FROM purged") : 0;
 }
 
-static int survey_purge(void *arg, const struct rec_domid *rec)
-{
-	struct checkpoint *cp = arg;
-	sqlite3_stmt *st = checkpoint_statement(cp, ST_PURGE);
-
-	sqlite3_bind_int(st, 1, rec->domid);
-	sqlite3_bind_int64(st, 2, stamp(cp, here(cp->here)));
-	return checkpoint_finish(cp, st);
-}
-
-static const struct record_handlers survey_handlers = {
-	.begin = survey_begin,
-	.purge = survey_purge,
+static const struct record_handlers empty_handlers = {
+	.begin = empty,
 };
-
-static int note_place(struct checkpoint *cp, size_t pos)
-{
-	size_t room = cp->places_room ? cp->places_room * 2 : PLACES_MIN;
-	uint32_t *places;
-
-	if (cp->n_places == cp->places_room) {
-		places = realloc(cp->places, room * sizeof(*places));
-		if (!places)
-			return -ENOMEM;
-		cp->places = places;
-		cp->places_room = room;
-	}
-	cp->places[cp->n_places++] = here(pos);
-	return 0;
-}
-
-static int survey(struct checkpoint *cp)
-{
-	unsigned int type = record_type_at(cp->records.data, cp->records.len,
-					   cp->pos);
-	int err;
-
-	cp->here = cp->pos;
-	err = record_reread(cp->records.data, cp->records.len, &cp->pos,
-			    &cp->seq, &survey_handlers, cp);
-	if (err == EAGAIN) {
-		cp->phase = TELL;
-		cp->last = cp->seq;
-		return 0;
-	}
-	if (!err && (type == RECORD_NODE || type == RECORD_NODE_REMOVE))
-		err = note_place(cp, cp->here);
-	return err;
-}
-
-/* ---- what is needed of them ---------------------------------------------- */
 
 static int tell_node(void *arg, const struct rec_node *rec)
 {
@@ -99,7 +42,7 @@ static int tell_node(void *arg, const struct rec_node *rec)
 
 	if (rec->what & REC_CREATE && !rec->n_perms)
 		return -EPROTO;
-	n = fates_tell_node(cp->fates, here(cp->here), rec);
+	n = fates_tell_node(cp->fates, cp->here, rec);
 	if (n < 0)
 		return n;
 	cp->work += n - 1;	/* the first one is counted */
@@ -110,24 +53,47 @@ static int tell_remove(void *arg, const struct rec_node_remove *rec)
 {
 	struct checkpoint *cp = arg;
 
-	return fates_tell_remove(cp->fates, here(cp->here), rec->path);
+	return fates_tell_remove(cp->fates, cp->here, rec->path);
+}
+
+static int tell_purge(void *arg, const struct rec_domid *rec)
+{
+	struct checkpoint *cp = arg;
+	sqlite3_stmt *st = checkpoint_statement(cp, ST_PURGE);
+
+	sqlite3_bind_int(st, 1, rec->domid);
+	sqlite3_bind_int64(st, 2, stamp(cp, cp->here));
+	return checkpoint_finish(cp, st);
 }
 
 static const struct record_handlers tell_handlers = {
 	.node = tell_node,
 	.node_remove = tell_remove,
+	.purge = tell_purge,
 };
 
 /* From the last one to the first. */
 static int tell(struct checkpoint *cp)
 {
-	if (!cp->n_places) {
+	const unsigned char *data = cp->records.data;
+	size_t pos;
+
+	if (!cp->next) {
 		cp->phase = CLEAR;
 		cp->number = 0;
 		return 0;
 	}
-	cp->here = pos_of(cp->places[--cp->n_places]);
-	return record_read_at(cp->records.data, cp->here, &tell_handlers, cp);
+	pos = record_pos(cp->next);
+	if (!record_is_whole(data, cp->records.len, pos) ||
+	    !record_changes_nodes(data, pos))
+		return -EPROTO;
+	if (!cp->last)
+		cp->last = record_seq_at(data, pos);
+	cp->here = cp->next;
+	cp->next = record_before_at(data, pos);
+	if (cp->next >= cp->here)
+		return -EPROTO;
+	return record_read_at(data, pos, &tell_handlers, cp);
 }
 
 /* ---- removing ------------------------------------------------------------ */
@@ -186,11 +152,11 @@ static int read_row(const struct checkpoint *cp, const struct fate *fate,
 	int err = 0;
 
 	row->fate = fate;
-	row->generation = record_generation_at(data, pos_of(fate->latest));
+	row->generation = record_generation_at(data, record_pos(fate->latest));
 	if (fate->value)
-		err = record_node_at(data, pos_of(fate->value), &row->value);
+		err = record_node_at(data, record_pos(fate->value), &row->value);
 	if (!err && fate->perms)
-		err = record_node_at(data, pos_of(fate->perms), &row->perms);
+		err = record_node_at(data, record_pos(fate->perms), &row->perms);
 	if (err || !fate->value)
 		return err;
 	/* One on the way to the node that the value is for. */
@@ -318,8 +284,10 @@ static int write_row(struct checkpoint *cp)
 int checkpoint_nodes_step(struct checkpoint *cp)
 {
 	switch (cp->phase) {
-	case SURVEY:
-		return survey(cp);
+	case EMPTY:
+		cp->phase = TELL;
+		return record_read_at(cp->records.data, 0, &empty_handlers,
+				      cp);
 	case TELL:
 		return tell(cp);
 	case CLEAR:
@@ -337,8 +305,5 @@ int checkpoint_nodes_step(struct checkpoint *cp)
 
 void checkpoint_nodes_forget(struct checkpoint *cp)
 {
-	free(cp->places);
-	cp->places = NULL;
-	cp->n_places = cp->places_room = 0;
 	fates_clear(cp->fates);
 }

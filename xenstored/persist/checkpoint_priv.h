@@ -20,7 +20,8 @@
 	X(REMOVE_BELOW, "DELETE FROM nodes WHERE path IN (SELECT path FROM"    \
 			" nodes WHERE path>=?1||'/' AND path<?1||'0'"          \
 			" LIMIT ?2)")                                          \
-	X(PURGE, "INSERT OR REPLACE INTO purged VALUES (?,?)")                 \
+	X(PURGE, "INSERT INTO purged VALUES (?1,?2) ON CONFLICT DO UPDATE SET"  \
+		 " at=max(at,?2)")                                             \
 	X(META, "INSERT OR REPLACE INTO meta VALUES (?,?)")                    \
 	X(DOMAIN, "INSERT OR REPLACE INTO domains VALUES (?,?,?,?,?,?,?,?,?)") \
 	X(CONN, "INSERT OR REPLACE INTO connections VALUES (?,?,?,?)")         \
@@ -33,10 +34,10 @@ enum checkpoint_statement {
 	ST_COUNT
 };
 
-/* Of adding a journal file: where its nodes are told, what is needed of them,
- * removing, with what is below, writing in order; then the rest. */
+/* Of adding a journal file: what was before if it tells all, what is needed of
+ * its nodes, removing, with what is below, writing in order; then the rest. */
 enum checkpoint_phase {
-	IDLE, SURVEY, TELL, CLEAR, CLEAR_BELOW, SORT, WRITE, PEOPLE, COMMIT,
+	IDLE, EMPTY, TELL, CLEAR, CLEAR_BELOW, SORT, WRITE, PEOPLE, COMMIT,
 	TRIM
 };
 
@@ -52,10 +53,10 @@ struct checkpoint {
 	enum checkpoint_phase phase;
 	uint64_t next_epoch;
 	struct blob records, people;
-	size_t pos, here;	/* of the next record, of this one */
-	uint32_t seq, last;	/* of the record before, of the last one */
-	uint32_t *places;	/* of records of nodes, as fates have them */
-	size_t n_places, places_room;
+	uint32_t next, here;	/* places of the next record, of this one */
+	uint32_t last;		/* the last one's number */
+	size_t pos;		/* of the next one for people, ... */
+	uint32_t seq;		/* ... and the number of the one before */
 	struct fates *fates;
 	size_t number;		/* of the next fate to be removed */
 	unsigned int work;	/* of this slice */

@@ -16,7 +16,7 @@
 #include "base/scoped.h"
 
 #define MAGIC "xsjournl"
-#define VERSION 4
+#define VERSION 5
 #define HEADER_SIZE 4096
 #define STEP ((size_t)1 << 20)	/* by which files grow */
 #define SIZE_MAX_MAPPED ((size_t)1 << 30)	/* address space kept for each */
@@ -482,13 +482,16 @@ static int replay_segment(struct segment *segment,
 			  struct journal_found *found)
 {
 	const size_t end = within(segment, segment->header->committed);
+	const unsigned char *data = segment->records.data;
+	size_t pos = 0, at;
 	uint32_t seq = 0;
-	size_t pos = 0;
 	int err = 0;
 
 	while (!err && pos < end) {
-		err = record_read(segment->records.data, end, &pos, &seq,
-				  handlers, arg);
+		at = pos;
+		err = record_read(data, end, &pos, &seq, handlers, arg);
+		if (!err && record_changes_nodes(data, at))
+			segment->records.last = record_place(at);
 		found->records++;
 	}
 	if (!err)
@@ -639,6 +642,7 @@ static void spare_keep(struct journal *journal, struct segment *segment)
 	}
 	list_del(&segment->in_journal);
 	segment->records.len = segment->records.seq = 0;
+	segment->records.last = 0;
 	segment->records.err = 0;
 	segment->records.brought = (struct blob){ NULL, 0 };
 	journal->spare = segment;
@@ -753,6 +757,9 @@ int journal_begin(struct journal *journal, bool all,
 		err = segment_new(journal, epoch, &segment);
 	if (err)
 		return err;
+	/* Nothing of the one before is to be left out, also what came between
+	 * two ticks. */
+	journal_commit(journal);
 	err = segment_begin(segment, tmp, all, account, arg);
 	if (!err)
 		err = rename(tmp, path) ? -errno : 0;	/* J2 */
@@ -918,7 +925,7 @@ uint64_t journal_epoch(const struct journal *journal)
 }
 
 bool journal_oldest(const struct journal *journal, uint64_t *epoch,
-		    struct blob *records)
+		    struct blob *records, uint32_t *last)
 {
 	struct segment *segment = list_first(&journal->segments,
 					     struct segment, in_journal);
@@ -928,6 +935,7 @@ bool journal_oldest(const struct journal *journal, uint64_t *epoch,
 	*epoch = segment->epoch;
 	*records = (struct blob){ segment->records.data,
 				  within(segment, segment->header->committed) };
+	*last = segment->records.last;
 	return true;
 }
 

@@ -117,9 +117,10 @@ bool journal_broken(const struct journal *journal);
 size_t journal_bytes(const struct journal *journal);
 uint64_t journal_epoch(const struct journal *journal);
 
-/* The oldest retired file: its records, for the checkpoint. False: none. */
+/* The oldest retired file: its records, for the checkpoint, and the place of
+ * the last one that changes nodes. False: there is none. */
 bool journal_oldest(const struct journal *journal, uint64_t *epoch,
-		    struct blob *records);
+		    struct blob *records, uint32_t *last);
 /* The account at the beginning of the current file. */
 struct blob journal_account_records(const struct journal *journal);
 const char *journal_boot_id(const struct journal *journal);

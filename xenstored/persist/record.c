@@ -123,6 +123,15 @@ static void close_record(struct records *to, enum record_type type, size_t len)
 	to->len += head.len;
 }
 
+/* V3 */
+static void close_change(struct records *to, enum record_type type, size_t len)
+{
+	const size_t pos = to->len;
+
+	close_record(to, type, len);
+	to->last = record_place(pos);
+}
+
 static unsigned char *add(unsigned char *p, const void *data, size_t len)
 {
 	if (len)
@@ -156,7 +165,6 @@ void record_raw(struct records *to, unsigned int type, struct blob body)
 PUT_PLAIN(BEGIN, begin, rec_begin)
 PUT_PLAIN(GENERATION, generation, rec_generation)
 PUT_PLAIN(LIMITS, limits, rec_limits)
-PUT_PLAIN(PURGE, purge, rec_domid)
 PUT_PLAIN(DOMAIN, domain, rec_domain)
 PUT_PLAIN(DOMAIN_GONE, domain_gone, rec_domid)
 PUT_PLAIN(CONN, conn, rec_conn)
@@ -177,18 +185,29 @@ PUT_PLAIN(DESCRIPTOR, descriptor, rec_descriptor)
 
 struct node_body {
 	uint64_t generation;
+	uint32_t before;	/* V3; here in all three */
 	uint32_t value_len;
 	uint16_t path_len;	/* with its NUL */
 	uint16_t n_perms;
 	uint16_t what;
 	uint16_t top;		/* see struct rec_node */
 	uint32_t value_at;	/* counted from the first record; 0: here */
+	uint32_t zero;
 	/* permissions, path, value */
 };
 
 struct remove_body {
 	uint64_t generation;
+	uint32_t before;
+	uint32_t zero;
 	/* path */
+};
+
+struct purge_body {
+	uint64_t zero;
+	uint32_t before;
+	uint16_t domid;
+	uint16_t zero2;
 };
 
 struct watch_body {
@@ -241,6 +260,7 @@ void record_node(struct records *to, const struct rec_node *rec)
 {
 	struct node_body body = {
 		.generation = rec->generation,
+		.before = to->last,
 		.value_len = rec->what & REC_VALUE ? rec->value.len : 0,
 		.path_len = strlen(rec->path) + 1,
 		.n_perms = rec->what & REC_PERMS ? rec->n_perms : 0,
@@ -260,12 +280,13 @@ void record_node(struct records *to, const struct rec_node *rec)
 	p = add(p, rec->perms, perms);
 	p = add(p, rec->path, body.path_len);
 	add(p, rec->value.data, here);
-	close_record(to, RECORD_NODE, len + here);
+	close_change(to, RECORD_NODE, len + here);
 }
 
 void record_node_remove(struct records *to, const struct rec_node_remove *rec)
 {
-	struct remove_body body = { .generation = rec->generation };
+	struct remove_body body = { .generation = rec->generation,
+				    .before = to->last };
 	size_t path_len = strlen(rec->path) + 1;
 	size_t len = sizeof(body) + path_len;
 	unsigned char *p = open_record(to, len);
@@ -274,7 +295,18 @@ void record_node_remove(struct records *to, const struct rec_node_remove *rec)
 		return;
 	p = add(p, &body, sizeof(body));
 	add(p, rec->path, path_len);
-	close_record(to, RECORD_NODE_REMOVE, len);
+	close_change(to, RECORD_NODE_REMOVE, len);
+}
+
+void record_purge(struct records *to, const struct rec_domid *rec)
+{
+	struct purge_body body = { .before = to->last, .domid = rec->domid };
+	unsigned char *p = open_record(to, sizeof(body));
+
+	if (!p)
+		return;
+	add(p, &body, sizeof(body));
+	close_change(to, RECORD_PURGE, sizeof(body));
 }
 
 static void put_watch(struct records *to, enum record_type type,
@@ -431,6 +463,17 @@ static int read_node_remove(const struct reading *in, const unsigned char *p,
 	return in->handlers->node_remove(in->arg, &rec);
 }
 
+static int read_purge(const struct reading *in, const unsigned char *p,
+		      size_t len)
+{
+	struct purge_body body;
+
+	if (len < sizeof(body))
+		return -EPROTO;
+	memcpy(&body, p, sizeof(body));
+	return in->handlers->purge(in->arg, &(struct rec_domid){ body.domid });
+}
+
 static int read_watch_body(const unsigned char *p, size_t len,
 			   struct rec_watch *rec)
 {
@@ -518,7 +561,6 @@ static int read_output(const struct reading *in, const unsigned char *p,
 READ_PLAIN(begin, rec_begin)
 READ_PLAIN(generation, rec_generation)
 READ_PLAIN(limits, rec_limits)
-READ_PLAIN(purge, rec_domid)
 READ_PLAIN(domain, rec_domain)
 READ_PLAIN(domain_gone, rec_domid)
 READ_PLAIN(conn, rec_conn)
@@ -620,9 +662,32 @@ static struct head head_at(const unsigned char *data, size_t pos)
 	return head;
 }
 
-unsigned int record_type_at(const unsigned char *data, size_t len, size_t pos)
+bool record_is_whole(const unsigned char *data, size_t len, size_t pos)
 {
-	return len - pos < sizeof(struct head) ? 0 : head_at(data, pos).type;
+	struct head head;
+
+	if (pos > len || len - pos < sizeof(head))
+		return false;
+	head = head_at(data, pos);
+	return head.len >= sizeof(head) && head.len <= len - pos &&
+	       !(head.len & 7) && head.sum == checksum(data + pos, head.len);
+}
+
+bool record_changes_nodes(const unsigned char *data, size_t pos)
+{
+	const unsigned int type = head_at(data, pos).type;
+
+	return type == RECORD_NODE || type == RECORD_NODE_REMOVE ||
+	       type == RECORD_PURGE;
+}
+
+uint32_t record_before_at(const unsigned char *data, size_t pos)
+{
+	uint32_t before;
+
+	memcpy(&before, data + pos + sizeof(struct head) + sizeof(uint64_t),
+	       sizeof(before));
+	return before;
 }
 
 uint32_t record_seq_at(const unsigned char *data, size_t pos)

@@ -15,6 +15,8 @@
  * V1  Applying all records in order to nothing gives the state.
  * V2  A record that was cut off, changed, or stands in the wrong place is
  *     recognised, and reading ends before it.
+ * V3  Records that change nodes (NODE, NODE_REMOVE, PURGE) tell the place of
+ *     the one before, so that they are found without the others.
  */
 #ifndef PERSIST_RECORD_H
 #define PERSIST_RECORD_H
@@ -201,7 +203,19 @@ struct records {
 	int err;
 	int (*more)(struct records *records, size_t need);
 	struct blob brought;	/* see record_bring() */
+	uint32_t last;		/* V3: place of the last one; 0: there is none */
 };
+
+/* Places of records are counted by 8 bytes, from 1. */
+static inline uint32_t record_place(size_t pos)
+{
+	return pos / 8 + 1;
+}
+
+static inline size_t record_pos(uint32_t place)
+{
+	return (size_t)(place - 1) * 8;
+}
 
 /*
  * A place for up to `size` bytes of an INPUT record: when the next record is
@@ -276,8 +290,12 @@ int record_node_levels(const struct rec_node *rec,
 		       int (*node)(void *arg, const struct rec_node *rec),
 		       void *arg);
 
-/* RECORD_*, 0: the end. */
-unsigned int record_type_at(const unsigned char *data, size_t len, size_t pos);
+/* Is there a record, and unchanged? */
+bool record_is_whole(const unsigned char *data, size_t len, size_t pos);
+/* V3: is it one of those? */
+bool record_changes_nodes(const unsigned char *data, size_t pos);
+/* The place of the one before such a record. */
+uint32_t record_before_at(const unsigned char *data, size_t pos);
 uint32_t record_seq_at(const unsigned char *data, size_t pos);
 /* The record at this place, which has been read before. */
 int record_read_at(const unsigned char *data, size_t pos,

@@ -720,10 +720,12 @@ static void checkpoint_failed(struct recorder *r, int err, uint64_t now)
 static bool begin_checkpoint(struct recorder *r, uint64_t now)
 {
 	struct blob records, people = journal_account_records(r->journal);
+	uint32_t last;
 	uint64_t epoch;
 	int err;
 
-	if (now < r->retry_at || !journal_oldest(r->journal, &epoch, &records))
+	if (now < r->retry_at ||
+	    !journal_oldest(r->journal, &epoch, &records, &last))
 		return false;
 	if (now < r->people_at)
 		people.len = 0;
@@ -731,7 +733,7 @@ static bool begin_checkpoint(struct recorder *r, uint64_t now)
 		r->people_at = now + (people.len > PEOPLE_SMALL ?
 					      PEOPLE_LARGE_MS : PEOPLE_MS);
 	r->reader_since = 0;
-	err = checkpoint_begin(r->checkpoint, epoch, records, people);
+	err = checkpoint_begin(r->checkpoint, epoch, records, last, people);
 	if (err)
 		checkpoint_failed(r, err, now);
 	return !err;
@@ -805,6 +807,7 @@ bool recorder_work(struct recorder *r, uint64_t now)
 {
 	struct blob records;
 	uint64_t epoch;
+	uint32_t last;
 	bool idle;
 
 	if (r->health >= UNNAMED) {
@@ -819,7 +822,7 @@ bool recorder_work(struct recorder *r, uint64_t now)
 		journal_drop_spare(r->journal);
 	/* One after the other: the log grows meanwhile. */
 	if ((file_is_full(r) || (idle && file_is_large(r))) && now >= r->retry_at &&
-	    !journal_oldest(r->journal, &epoch, &records) &&
+	    !journal_oldest(r->journal, &epoch, &records, &last) &&
 	    !begin_file(r, false))
 		r->retry_at = now + RETRY_MS;
 	return work_on_checkpoint(r, now);
