@@ -228,5 +228,41 @@ if mount -t tmpfs -o size=8m none "$dir/run" 2>/dev/null; then
 else
 	skip "cannot mount" "a full file system"
 fi
+
+# What has been opened is written; there is nothing new, and no other name.
+if mount --bind "$dir/run" "$dir/run" 2>/dev/null; then
+	umount "$dir/run"
+	start
+	xenstore-write /t/early 1
+	mount --bind "$dir/run" "$dir/run" &&
+		mount -o remount,bind,ro "$dir/run"
+	value=$(head -c 2000 /dev/zero | tr '\0' y)
+	for i in {1..200}; do
+		for j in {1..30}; do
+			echo "/t/much/$j $value"
+		done | xargs -n 60 timeout 10 xenstore-write || break
+	done
+	[ "$i" = 200 ] && timeout 5 xenstore-read /t/early >/dev/null
+	ok $? "a file system that is read-only now: clients are served"
+	grep -q 'Read-only file system' "$dir/log" &&
+		! grep -q '^written' <<<"$($control journal)"
+	ok $? "the log and CONTROL journal tell it"
+	umount "$dir/run"
+	for i in {1..300}; do
+		grep -q '^written' <<<"$($control journal)" && break
+		sleep 0.1
+	done
+	grep -q 'journal is whole again' "$dir/log"
+	ok $? "writable again it heals"
+	xenstore-write /t/late 1
+	tree >"$dir/before"
+	kill_group "$pid"
+	start
+	tree | cmp -s - "$dir/before"
+	ok $? "and nothing is missing after that"
+	stop
+else
+	skip "cannot mount" "a read-only file system"
+fi
 echo "1..$n"
 exit $rc

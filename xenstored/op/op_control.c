@@ -528,7 +528,10 @@ static int control_journal(struct request *req, const char **arg, size_t n)
 		 "BROKEN: a crash would lose what happens now" :
 		 report.unnamed ?
 		 "IN MEMORY: a death of the whole daemon would lose what "
-		 "happens now" : "written");
+		 "happens now" :
+		 report.cramped ?
+		 "CRAMPED: written, but no other file can be begun, and this "
+		 "one grows" : "written");
 	text_add(&text, "%-40s %12" PRIu64 "\n", "File", report.epoch);
 	text_add(&text, "%-40s %12zu\n", "Bytes in files", report.bytes);
 	text_add(&text, "%-40s %12" PRIu64 "\n", "Checkpoints",

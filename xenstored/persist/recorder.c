@@ -837,6 +837,7 @@ void recorder_report(const struct recorder *r, struct recorder_report *out)
 {
 	*out = (struct recorder_report){
 		.broken = r->health == BROKEN,
+		.cramped = r->health == CRAMPED,
 		.unnamed = r->health == UNNAMED,
 		.epoch = journal_epoch(r->journal),
 		.bytes = journal_bytes(r->journal),

@@ -75,6 +75,7 @@ struct rec_domain recorder_domain(const struct domain *domain);
 /* For reports. */
 struct recorder_report {
 	bool broken;
+	bool cramped;		/* no other file can be begun */
 	bool unnamed;		/* in memory only */
 	uint64_t epoch;
 	size_t bytes;		/* of all journal files */
