@@ -233,7 +233,7 @@ endif
 
 persist_SRC :=
 persist_SRC += stream oxdump stream_print
-persist_SRC += record image journal fate
+persist_SRC += record image journal segment fate
 persist_SRC += checkpoint checkpoint_load checkpoint_people checkpoint_nodes
 persist_SRC += recorder revive handover
 

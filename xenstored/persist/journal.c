@@ -8,58 +8,20 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/list.h"
 #include "base/scoped.h"
+#include "persist/segment.h"
 
-#define MAGIC "xsjournl"
-#define VERSION 5
-#define HEADER_SIZE 4096
-#define STEP ((size_t)1 << 20)	/* by which files grow */
-#define SIZE_MAX_MAPPED ((size_t)1 << 30)	/* address space kept for each */
 #define BOOT_ID "/proc/sys/kernel/random/boot_id"
 #define BOOT_ID_LEN 36
 #define SPARE "journal.spare"
-#define MEMORY "xenstored-journal"
-
-/* At the start of each file. Positions are bytes of records. */
-struct header {
-	char magic[8];
-	uint32_t version;
-	uint32_t header_size;
-	char boot_id[40];
-	uint64_t epoch;
-	uint64_t account;	/* end of the account */
-	uint64_t committed;	/* J1 */
-	uint64_t written;	/* J1: end of the last INPUT that counts */
-	uint32_t stale;		/* J3 */
-	uint32_t call, exec_tries;
-	uint32_t spare;
-	uint64_t call_conn, call_at;	/* at: written, when it was begun */
-	uint64_t exec_conn;
-	uint64_t exec_pos;
-};
-
-struct segment {
-	struct list in_journal;
-	struct journal *journal;
-	uint64_t epoch;
-	int fd;
-	size_t size;		/* of the file */
-	struct header *header;
-	struct records records;
-	uint32_t account_seq;	/* of the last record of the account */
-	bool damaged;
-	bool in_memory;		/* it has no name */
-};
 
 struct journal {
 	char *dir;
 	void (*say)(const char *text);
-	char boot_id[40];
+	char boot_id[SEGMENT_BOOT_ID];
 	uint64_t epoch;		/* the newest there ever was */
 	struct list segments;	/* by epoch; the last one is current, once
 				 * begun */
@@ -110,78 +72,6 @@ static void remove_file(const struct journal *journal, uint64_t epoch)
 		say(journal, "cannot remove %s: %s", path, strerror(errno));
 }
 
-static int segment_free(struct segment *segment)
-{
-	list_del(&segment->in_journal);
-	if (segment->header)
-		munmap(segment->header, SIZE_MAX_MAPPED);
-	if (segment->fd >= 0)
-		close(segment->fd);
-	return 0;
-}
-
-/* Maps the file up to `size` bytes at the place kept for it. */
-static int segment_map(struct segment *segment, size_t size)
-{
-	char *place = (char *)segment->header;
-
-	if (!place) {
-		place = mmap(NULL, SIZE_MAX_MAPPED, PROT_NONE,
-			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
-			     0);
-		if (place == MAP_FAILED)
-			return -errno;
-		segment->header = (struct header *)place;
-	}
-	/* What is mapped already keeps its pages. */
-	if (mmap(place + segment->size, size - segment->size,
-		 PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, segment->fd,
-		 segment->size) == MAP_FAILED)
-		return -errno;
-	segment->size = size;
-	segment->records.data = (unsigned char *)place + HEADER_SIZE;
-	segment->records.room = size - HEADER_SIZE;
-	return 0;
-}
-
-/* Of a file that holds so many bytes of records. */
-static size_t size_for(size_t records)
-{
-	return (HEADER_SIZE + records + STEP - 1) / STEP * STEP;
-}
-
-/* Memory must be there before it is touched: a full file system would be a
- * SIGBUS. The mapping grows in place, so nothing that points into it moves. */
-static int segment_more(struct records *records, size_t need)
-{
-	struct segment *segment = list_entry(records, struct segment, records);
-	size_t size = size_for(records->len + need);
-	int err;
-
-	if (size > SIZE_MAX_MAPPED)
-		return -EFBIG;
-	err = posix_fallocate(segment->fd, segment->size,
-			      size - segment->size);
-	return err ? -err : segment_map(segment, size);
-}
-
-static int segment_new(struct journal *journal, uint64_t epoch,
-		       struct segment **out)
-{
-	struct segment *segment = talloc_zero(journal, struct segment);
-
-	if (!segment)
-		return -ENOMEM;
-	segment->journal = journal;
-	segment->epoch = epoch;
-	segment->fd = -1;
-	segment->records.more = segment_more;
-	list_init(&segment->in_journal);
-	talloc_set_destructor(segment, segment_free);
-	*out = segment;
-	return 0;
-}
-
 static struct segment *last_segment(const struct journal *journal)
 {
 	return list_empty(&journal->segments) ? NULL :
@@ -190,53 +80,11 @@ static struct segment *last_segment(const struct journal *journal)
 
 /* ---- opening what is there ----------------------------------------------- */
 
-/* Why the file is none of ours; NULL: it is. */
-static const char *header_fault(const struct journal *journal,
-				const struct header *header, uint64_t epoch)
-{
-	if (memcmp(header->magic, MAGIC, sizeof(header->magic)))
-		return "it is no journal";
-	if (header->version != VERSION || header->header_size != HEADER_SIZE)
-		return "it has another version";
-	if (memcmp(header->boot_id, journal->boot_id,
-		   sizeof(header->boot_id)))
-		return "the host was started again since";
-	if (header->epoch != epoch || header->committed > SIZE_MAX_MAPPED ||
-	    header->written > SIZE_MAX_MAPPED ||
-	    header->account > header->committed ||
-	    header->committed & 7 || header->written & 7)
-		return "it is damaged";
-	return NULL;
-}
-
-static int segment_open(struct segment *segment, const char **why)
-{
-	char path[PATH_MAX];
-	struct stat st;
-	int err;
-
-	path_of(segment->journal, segment->epoch, "", path, sizeof(path));
-	segment->fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
-	if (segment->fd < 0 || fstat(segment->fd, &st))
-		return -errno;
-	if (!S_ISREG(st.st_mode) || st.st_size <= HEADER_SIZE ||
-	    (size_t)st.st_size > SIZE_MAX_MAPPED) {
-		*why = "it is cut off";
-		return -EPROTO;
-	}
-	err = segment_map(segment, st.st_size);
-	if (err)
-		return err;
-	*why = header_fault(segment->journal, segment->header,
-			    segment->epoch);
-	return *why ? -EPROTO : 0;
-}
-
-static void segment_enter(struct segment *segment)
+static void journal_enter(struct journal *journal, struct segment *segment)
 {
 	struct segment *next;
 
-	list_for_each(next, &segment->journal->segments, in_journal)
+	list_for_each(next, &journal->segments, in_journal)
 		if (next->epoch > segment->epoch)
 			break;
 	list_insert_before(&next->in_journal, &segment->in_journal);
@@ -246,12 +94,14 @@ static int journal_take(struct journal *journal, uint64_t epoch)
 {
 	struct segment *segment;
 	const char *why = NULL;
+	char path[PATH_MAX];
 	int err;
 
 	err = segment_new(journal, epoch, &segment);
 	if (err)
 		return err;
-	err = segment_open(segment, &why);
+	path_of(journal, epoch, "", path, sizeof(path));
+	err = segment_open(segment, path, journal->boot_id, &why);
 	if (err) {
 		say(journal, "%s/journal.%llu is not used: %s", journal->dir,
 		    (unsigned long long)epoch, why ? why : strerror(-err));
@@ -259,7 +109,7 @@ static int journal_take(struct journal *journal, uint64_t epoch)
 		set_aside(journal, epoch);
 		return 0;
 	}
-	segment_enter(segment);
+	journal_enter(journal, segment);
 	return 0;
 }
 
@@ -273,28 +123,6 @@ static bool has_epoch(const struct journal *journal, uint64_t epoch)
 	return false;
 }
 
-/* A descriptor that a predecessor has left, which others may close. */
-static int memory_open(struct segment *segment, int fd)
-{
-	struct stat st;
-	int err;
-
-	segment->in_memory = true;
-	segment->fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
-	if (segment->fd < 0 || fstat(segment->fd, &st))
-		return -errno;
-	if (st.st_size <= HEADER_SIZE || (size_t)st.st_size > SIZE_MAX_MAPPED)
-		return -EPROTO;
-	err = segment_map(segment, st.st_size);
-	if (err)
-		return err;
-	segment->epoch = segment->header->epoch;
-	return header_fault(segment->journal, segment->header,
-			    segment->epoch) ||
-	       !segment->header->committed ||
-	       has_epoch(segment->journal, segment->epoch) ? -EPROTO : 0;
-}
-
 static int memory_take(struct journal *journal, int fd)
 {
 	struct segment *segment;
@@ -303,10 +131,11 @@ static int memory_take(struct journal *journal, int fd)
 	err = segment_new(journal, 0, &segment);
 	if (err)
 		return err;
-	if (memory_open(segment, fd))
+	if (segment_inherit(segment, fd, journal->boot_id) ||
+	    has_epoch(journal, segment->epoch))
 		talloc_free(segment);
 	else
-		segment_enter(segment);
+		journal_enter(journal, segment);
 	return 0;
 }
 
@@ -322,8 +151,8 @@ static int memory_look(struct journal *journal)
 		n = readlinkat(dirfd(dir), entry->d_name, target,
 			       sizeof(target) - 1);
 		target[n > 0 ? n : 0] = '\0';
-		if (!strncmp(target, "/memfd:" MEMORY " ",
-			     strlen("/memfd:" MEMORY " ")))
+		if (!strncmp(target, "/memfd:" SEGMENT_MEMORY " ",
+			     strlen("/memfd:" SEGMENT_MEMORY " ")))
 			err = memory_take(journal, atoi(entry->d_name));
 	}
 	if (dir)
@@ -435,83 +264,10 @@ void journal_discard(struct journal *journal, bool keep)
 
 /* ---- replay -------------------------------------------------------------- */
 
-static bool is_cut_off(const struct segment *segment)
-{
-	const struct header *header = segment->header;
-
-	return header->written > segment->records.room ||
-	       header->committed > segment->records.room;
-}
-
-/* A tail, as far as the file goes. */
-static size_t within(const struct segment *segment, uint64_t tail)
-{
-	return tail < segment->records.room ? tail : segment->records.room;
-}
-
-/*
- * Of a tick that was not committed only what happened to the bytes and
- * descriptors of connections counts; what belongs to something that does not
- * count is skipped.
- */
-static int replay_tail(const struct segment *segment, size_t pos, uint32_t seq,
-		       const struct record_handlers *handlers, void *arg)
-{
-	const struct record_handlers some = {
-		.conn = handlers->conn,
-		.conn_gone = handlers->conn_gone,
-		.input = handlers->input,
-		.sent = handlers->sent,
-	};
-	const unsigned char *data = segment->records.data;
-	const size_t end = within(segment, segment->header->written);
-	size_t before;
-	int err = 0;
-
-	while (!err && pos < end) {
-		before = pos;
-		err = record_read(data, end, &pos, &seq, &some, arg);
-		if (err == -EPROTO && pos != before)
-			err = 0;	/* whole, but refused */
-	}
-	return err;
-}
-
-static int replay_segment(struct segment *segment,
-			  const struct record_handlers *handlers, void *arg,
-			  struct journal_found *found)
-{
-	const size_t end = within(segment, segment->header->committed);
-	const unsigned char *data = segment->records.data;
-	size_t pos = 0, at;
-	uint32_t seq = 0;
-	int err = 0;
-
-	while (!err && pos < end) {
-		at = pos;
-		err = record_read(data, end, &pos, &seq, handlers, arg);
-		if (!err && record_changes_nodes(data, at))
-			segment->records.last = record_place(at);
-		found->records++;
-	}
-	if (!err)
-		err = replay_tail(segment, pos, seq, handlers, arg);
-	if (!err && is_cut_off(segment))
-		err = -EPROTO;
-	if (err == -EPROTO) {
-		say(segment->journal, "%s/journal.%llu is damaged at byte %zu",
-		    segment->journal->dir, (unsigned long long)segment->epoch,
-		    pos);
-		segment->damaged = true;
-		return 0;
-	}
-	return err;
-}
-
 static void tell_last(const struct segment *segment,
 		      struct journal_found *found)
 {
-	const struct header *header = segment->header;
+	const struct segment_header *header = segment->header;
 
 	found->stale = header->stale;
 	/* What it did was recorded, if something was since it was begun. */
@@ -521,25 +277,6 @@ static void tell_last(const struct segment *segment,
 	found->exec_conn = header->exec_conn;
 	found->exec_tries = header->exec_tries;
 	found->exec_pos = header->exec_pos;
-}
-
-static int note_all(void *arg, const struct rec_begin *rec)
-{
-	*(bool *)arg = rec->all;
-	return 0;
-}
-
-/* Can it be read without what was before it? */
-static bool is_self_contained(const struct segment *segment)
-{
-	const struct record_handlers handlers = { .begin = note_all };
-	uint32_t seq = 0;
-	size_t pos = 0;
-	bool all = false;
-
-	return !record_read(segment->records.data,
-			    within(segment, segment->header->committed), &pos,
-			    &seq, &handlers, &all) && all;
 }
 
 /* What is in the checkpoint is not needed again. */
@@ -560,6 +297,7 @@ int journal_replay(struct journal *journal, uint64_t after,
 {
 	struct segment *segment;
 	bool usable = true;
+	size_t pos;
 	int err;
 
 	*found = (struct journal_found){ 0 };
@@ -568,7 +306,7 @@ int journal_replay(struct journal *journal, uint64_t after,
 	drop_up_to(journal, after);
 	list_for_each(segment, &journal->segments, in_journal)
 	{
-		if (is_self_contained(segment)) {
+		if (segment_is_self_contained(segment)) {
 			usable = true;
 		} else if (segment->epoch != after + 1) {
 			say(journal, "%s/journal.%llu is missing",
@@ -580,9 +318,14 @@ int journal_replay(struct journal *journal, uint64_t after,
 		if (!usable)
 			continue;
 		found->segments++;
-		err = replay_segment(segment, handlers, arg, found);
+		err = segment_replay(segment, handlers, arg, &found->records,
+				     &pos);
 		if (err)
 			return err;
+		if (segment->damaged)
+			say(journal, "%s/journal.%llu is damaged at byte %zu",
+			    journal->dir, (unsigned long long)segment->epoch,
+			    pos);
 		usable = !segment->damaged;
 		found->damaged |= segment->damaged;
 		tell_last(segment, found);
@@ -612,78 +355,20 @@ static int spare_take(struct journal *journal, uint64_t epoch,
 	return 0;
 }
 
-/* Gives back what was not used the last time. */
-static int spare_shrink(struct segment *segment)
-{
-	size_t size = size_for(segment->records.len);
-	char *end = (char *)segment->header + size;
-
-	if (size >= segment->size)
-		return 0;
-	if (mmap(end, segment->size - size, PROT_NONE,
-		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1,
-		 0) == MAP_FAILED || ftruncate(segment->fd, size))
-		return -errno;
-	segment->size = size;
-	segment->records.room = size - HEADER_SIZE;
-	return 0;
-}
-
 static void spare_keep(struct journal *journal, struct segment *segment)
 {
 	char from[PATH_MAX], to[PATH_MAX];
 
 	path_of(journal, segment->epoch, "", from, sizeof(from));
 	snprintf(to, sizeof(to), "%s/" SPARE, journal->dir);
-	if (journal->spare || spare_shrink(segment) || rename(from, to)) {
+	if (journal->spare || segment_shrink(segment) || rename(from, to)) {
 		remove_file(journal, segment->epoch);
 		talloc_free(segment);
 		return;
 	}
 	list_del(&segment->in_journal);
-	segment->records.len = segment->records.seq = 0;
-	segment->records.last = 0;
-	segment->records.err = 0;
-	segment->records.brought = (struct blob){ NULL, 0 };
+	segment_reset(segment);
 	journal->spare = segment;
-}
-
-static int segment_create(struct segment *segment, const char *path)
-{
-	const struct journal *journal = segment->journal;
-
-	if (segment->fd < 0) {
-		segment->fd = segment->in_memory ?
-			memfd_create(MEMORY, MFD_CLOEXEC) :
-			open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC |
-				   O_NOFOLLOW, 0600);
-		if (segment->fd < 0)
-			return -errno;
-		segment->records.err = segment_more(&segment->records, 1);
-		if (segment->records.err)
-			return segment->records.err;
-	}
-	*segment->header = (struct header){
-		.magic = MAGIC,
-		.version = VERSION,
-		.header_size = HEADER_SIZE,
-		.epoch = segment->epoch,
-	};
-	memcpy(segment->header->boot_id, journal->boot_id,
-	       sizeof(journal->boot_id));
-	return 0;
-}
-
-static void segment_commit(struct segment *segment)
-{
-	struct header *header = segment->header;
-
-	/* What the process has stored is there when it has died; only the
-	 * compiler must keep the order. */
-	__atomic_store_n(&header->written, segment->records.len,
-			 __ATOMIC_RELEASE);
-	__atomic_store_n(&header->committed, segment->records.len,
-			 __ATOMIC_RELEASE);
 }
 
 static void drop_older(struct journal *journal, struct segment *but)
@@ -705,30 +390,9 @@ static void drop_older(struct journal *journal, struct segment *but)
 	}
 }
 
-/* The account makes it complete. */
-static int segment_begin(struct segment *segment, const char *path, bool all,
-			 journal_account_fn *account, void *arg)
+static void journal_use(struct journal *journal, struct segment *segment,
+			bool all)
 {
-	const struct rec_begin begin = { .all = all };
-	int err;
-
-	err = segment_create(segment, path);
-	if (err)
-		return err;
-	record_begin(&segment->records, &begin);
-	account(arg, &segment->records, all);
-	if (segment->records.err)
-		return segment->records.err;
-	segment->header->account = segment->records.len;
-	segment->account_seq = segment->records.seq;
-	segment_commit(segment);
-	return 0;
-}
-
-static void segment_use(struct segment *segment, bool all)
-{
-	struct journal *journal = segment->journal;
-
 	list_add_tail(&journal->segments, &segment->in_journal);
 	journal->current = segment;
 	if (all)
@@ -760,7 +424,7 @@ int journal_begin(struct journal *journal, bool all,
 	/* Nothing of the one before is to be left out, also what came between
 	 * two ticks. */
 	journal_commit(journal);
-	err = segment_begin(segment, tmp, all, account, arg);
+	err = segment_begin(segment, tmp, journal->boot_id, all, account, arg);
 	if (!err)
 		err = rename(tmp, path) ? -errno : 0;	/* J2 */
 	if (err) {
@@ -768,7 +432,7 @@ int journal_begin(struct journal *journal, bool all,
 		talloc_free(segment);
 		return err;
 	}
-	segment_use(segment, all);
+	journal_use(journal, segment, all);
 	return 0;
 }
 
@@ -782,12 +446,13 @@ int journal_begin_in_memory(struct journal *journal,
 	if (err)
 		return err;
 	segment->in_memory = true;
-	err = segment_begin(segment, NULL, true, account, arg);
+	err = segment_begin(segment, NULL, journal->boot_id, true, account,
+			    arg);
 	if (err) {
 		talloc_free(segment);
 		return err;
 	}
-	segment_use(segment, true);
+	journal_use(journal, segment, true);
 	return 0;
 }
 
@@ -803,61 +468,27 @@ struct records *journal_records(struct journal *journal)
 
 int journal_commit(struct journal *journal)
 {
-	struct segment *segment = journal->current;
-
-	if (!segment)
-		return -ENOSPC;
-	if (segment->records.err) {
-		segment->header->stale = 1;
-		return segment->records.err;
-	}
-	segment_commit(segment);
-	return 0;
+	return journal->current ? segment_commit(journal->current) : -ENOSPC;
 }
 
 void journal_happened(struct journal *journal)
 {
-	struct segment *segment = journal->current;
-
-	if (!segment)
-		return;
-	if (segment->records.err)
-		segment->header->stale = 1;
-	else
-		__atomic_store_n(&segment->header->written,
-				 segment->records.len, __ATOMIC_RELEASE);
+	if (journal->current)
+		segment_happened(journal->current);
 }
 
 void journal_call(struct journal *journal, enum journal_call call,
 		  uint64_t conn)
 {
-	struct header *header;
-
-	if (!journal->current)
-		return;
-	header = journal->current->header;
-	if (call) {
-		header->call_conn = conn;
-		header->call_at = header->written;
-	}
-	__atomic_store_n(&header->call, call, __ATOMIC_RELEASE);
-	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	if (journal->current)
+		segment_call(journal->current, call, conn);
 }
 
 void journal_execute(struct journal *journal, uint64_t conn, uint64_t pos,
 		     uint32_t tries)
 {
-	struct header *header;
-
-	if (!journal->current)
-		return;
-	header = journal->current->header;
-	if (conn) {
-		header->exec_pos = pos;
-		header->exec_tries = tries;
-	}
-	__atomic_store_n(&header->exec_conn, conn, __ATOMIC_RELEASE);
-	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	if (journal->current)
+		segment_execute(journal->current, conn, pos, tries);
 }
 
 bool journal_has_spare(const struct journal *journal)
@@ -933,8 +564,7 @@ bool journal_oldest(const struct journal *journal, uint64_t *epoch,
 	if (!segment || segment == journal->current)
 		return false;
 	*epoch = segment->epoch;
-	*records = (struct blob){ segment->records.data,
-				  within(segment, segment->header->committed) };
+	*records = segment_committed(segment);
 	*last = segment->records.last;
 	return true;
 }
