@@ -235,7 +235,7 @@ persist_SRC :=
 persist_SRC += stream oxdump stream_print
 persist_SRC += record image journal segment fate
 persist_SRC += checkpoint checkpoint_load checkpoint_people checkpoint_nodes
-persist_SRC += recorder revive handover
+persist_SRC += tell recorder revive handover
 
 op_SRC :=
 op_SRC += live_update

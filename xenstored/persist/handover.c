@@ -9,8 +9,8 @@
 
 #include "base/scoped.h"
 #include "io/ring.h"
-#include "persist/recorder.h"
 #include "persist/revive.h"
+#include "persist/tell.h"
 #include "store/path.h"
 #include "store/tree.h"
 
@@ -133,7 +133,7 @@ static void put_domain(struct writing *w, const struct domain *domain)
 
 static void put_our_domain(struct writing *w, const struct domain *domain)
 {
-	const struct rec_domain rec = recorder_domain(domain);
+	const struct rec_domain rec = tell_of_domain(domain);
 	const struct ours_domain ours = {
 		.domid = rec.domid,
 		.target = rec.target,

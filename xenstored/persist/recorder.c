@@ -7,9 +7,8 @@
 #include "base/fault.h"
 #include "base/log.h"
 #include "base/scoped.h"
-#include "io/ring.h"
 #include "persist/checkpoint.h"
-#include "store/tree.h"
+#include "persist/tell.h"
 
 /* Work on the checkpoint in one tick: so much, and more when much was added to
  * the journal, which the checkpoint has to keep up with. */
@@ -65,115 +64,17 @@ static struct records *to(struct recorder *r)
 	return journal_records(r->journal);
 }
 
-/* ---- nodes --------------------------------------------------------------- */
-
-static void tell_node(struct records *out, const char *path, unsigned int what,
-		      size_t top, const struct node *node)
-{
-	struct rec_node rec = {
-		.what = what,
-		.path = path,
-		.top = top,
-		.generation = node_generation(node),
-		.value = node_value(node),
-	};
-
-	rec.perms = perms_list(node_perms(node), &rec.n_perms);
-	record_node(out, &rec);
-}
-
-/* Is it told by the record of the one that is created in it? */
-static bool is_level(const struct change *change, const struct change *next)
-{
-	const size_t len = change->path_len;
-
-	return next->kind == CHANGE_CREATE && next->path_len > len + 1 &&
-	       len > 1 && next->path[len] == '/' &&
-	       !memcmp(next->path, change->path, len) &&
-	       !strchr(next->path + len + 1, '/') &&
-	       !node_value(change->after).len &&
-	       node_perms(change->after) == node_perms(next->after) &&
-	       node_generation(change->after) == node_generation(next->after);
-}
-
-/* Nodes that a write creates on its way are one record. Returns the last one
- * that it tells of. */
-static size_t tell_created(struct records *out, const struct changeset *set,
-			   size_t i)
-{
-	const struct change *first = changeset_get(set, i), *last = first;
-	const size_t n = changeset_count(set);
-
-	while (i + 1 < n && is_level(last, changeset_get(set, i + 1)))
-		last = changeset_get(set, ++i);
-	tell_node(out, last->path, REC_CREATE | REC_VALUE | REC_PERMS |
-		  (last == first ? 0 : REC_LEVELS), first->path_len,
-		  last->after);
-	return i;
-}
+/* ---- the taps ------------------------------------------------------------ */
 
 static void changed(void *arg, const struct changeset *set)
 {
 	struct recorder *r = arg;
-	const struct change *change;
-	size_t i;
 
 	if (!r->sessions)
 		return;
-	for (i = 0; i < changeset_count(set); i++) {
-		change = changeset_get(set, i);
-		switch (change->kind) {
-		case CHANGE_CREATE:
-			i = tell_created(to(r), set, i);
-			break;
-		case CHANGE_VALUE:
-			tell_node(to(r), change->path, REC_VALUE, 0,
-				  change->after);
-			break;
-		case CHANGE_PERMS:
-			tell_node(to(r), change->path, REC_PERMS, 0,
-				  change->after);
-			break;
-		case CHANGE_REMOVE:
-			record_node_remove(to(r), &(struct rec_node_remove){
-				change->path, changeset_generation(set) });
-			break;
-		}
-	}
-	if (i)	/* each told it */
+	tell_changes(to(r), set);
+	if (changeset_count(set))	/* each told it */
 		r->generation = changeset_generation(set);
-}
-
-/* ---- domains ------------------------------------------------------------- */
-
-struct rec_domain recorder_domain(const struct domain *domain)
-{
-	const struct session *session = domain_session(domain);
-	struct rec_domain rec = {
-		.domid = domain_domid(domain),
-		.target = domain_target(domain),
-		.introduced = domain_introduced(domain),
-		.shutdown = domain_shutdown_seen(domain),
-		.features = domain_features(domain),
-		.unique_id = domain_unique_id(domain),
-		.born = domain_born(domain),
-		.limits = *ledger_limits(domain_ledger(domain)),
-	};
-
-	if (session) {
-		const struct transport *ring = conn_transport(session->conn);
-
-		rec.remote = ring_remote_port(ring);
-		rec.local = ring_local_port(ring);
-	}
-	return rec;
-}
-
-static void tell_domain(struct records *out, const struct domain *domain)
-{
-	const struct rec_domain rec = recorder_domain(domain);
-
-	record_domain(out, &rec);
 }
 
 static void on_domain(void *arg, const struct domain *domain)
@@ -196,37 +97,6 @@ static const struct domains_tap domains_tap = {
 	.purged = on_purged,
 	.gone = on_domain_gone,
 };
-
-/* ---- sessions ------------------------------------------------------------ */
-
-static void tell_session(struct records *out, const struct session *session,
-			 uint64_t sent_of_first)
-{
-	const struct transport *transport = conn_transport(session->conn);
-
-	record_conn(out, &(struct rec_conn){
-		.conn = session->sequence,
-		.fd = transport->ops->fd(transport),
-		.domid = session->who.domid,
-		.ignored = conn_ignored(session->conn),
-		.in = conn_in(session->conn),
-		.out = conn_out(session->conn) - sent_of_first,
-		.last_txn = session->last_txn,
-	});
-}
-
-static void tell_watch(struct records *out, const struct session *session,
-		       const struct watch *watch,
-		       void (*record)(struct records *, const struct rec_watch *))
-{
-	record(out, &(struct rec_watch){
-		.conn = session->sequence,
-		.path = watch_path(watch),
-		.token = watch_token(watch),
-		.relative = watch_relative(watch),
-		.depth = watch_depth(watch),
-	});
-}
 
 static void on_opened(void *arg, struct session *session)
 {
@@ -286,8 +156,6 @@ static const struct session_tap session_tap = {
 	.watch_removed = on_unwatch,
 	.watches_removed = on_unwatch_all,
 };
-
-/* ---- connections --------------------------------------------------------- */
 
 /* The taps of connections have the session as their only argument. */
 static struct recorder *of(const struct session *session)
@@ -367,139 +235,6 @@ static const struct conn_tap conn_tap = {
 	.ignored = on_ignored,
 };
 
-/* With the first message goes how far the session's requests are executed. */
-static void tell_queued(void *arg, struct blob message)
-{
-	struct session *session = arg;
-	const uint64_t in = conn_in(session->conn);
-
-	record_output(to(of(session)), &(struct rec_output){
-		session->sequence, in != session->told_in ? in : 0, message,
-		{ NULL, 0 } });
-	session->told_in = in;
-}
-
-static void tell_progress(struct recorder *r, struct session *session)
-{
-	const uint64_t in = conn_in(session->conn);
-
-	conn_each_new(session->conn, tell_queued, session);
-	if (in != session->told_in)
-		record_executed(to(r), &(struct rec_count){ session->sequence,
-							    in });
-	session->told_in = in;
-}
-
-/* ---- the account --------------------------------------------------------- */
-
-struct telling {
-	struct records *out;
-	const struct session *session;
-};
-
-static void tell_output(void *arg, struct blob message, size_t sent)
-{
-	const struct telling *t = arg;
-
-	(void)sent;
-	record_output(t->out, &(struct rec_output){
-		t->session->sequence, 0, message, { NULL, 0 } });
-}
-
-static void told_already(void *arg, struct blob message)
-{
-	(void)arg;
-	(void)message;
-}
-
-static void add_sent(void *arg, struct blob message, size_t sent)
-{
-	(void)message;
-	*(uint64_t *)arg += sent;
-}
-
-static void tell_txn(void *arg, uint32_t id, struct txn *txn)
-{
-	const struct telling *t = arg;
-
-	(void)txn;
-	record_txn(t->out, &(struct rec_txn){ t->session->sequence, id });
-}
-
-static void tell_whole_session(struct telling *t, struct session *session)
-{
-	const void *pending;
-	const struct watch *watch = NULL;
-	struct blob in;
-	uint64_t sent = 0;
-
-	t->session = session;
-	conn_each_queued(session->conn, add_sent, &sent);
-	tell_session(t->out, session, sent);
-	session->told_in = conn_in(session->conn);
-	while ((watch = watch_next(&session->watcher, (struct watch *)watch)))
-		tell_watch(t->out, session, watch, record_watch);
-	session_txns_each(session, tell_txn, t);
-	in.len = conn_partial(session->conn, &pending);
-	in.data = pending;
-	if (in.len)
-		record_input(t->out, &(struct rec_input){
-			session->sequence, session->told_in, in });
-	conn_each_queued(session->conn, tell_output, t);
-	conn_each_new(session->conn, told_already, NULL);
-	if (sent)
-		record_sent(t->out, &(struct rec_count){
-			session->sequence, conn_out(session->conn) });
-}
-
-static int tell_tree(struct records *out, struct node *root, unsigned int what,
-		     bool inner_only)
-{
-	struct tree_walk *walk;
-	struct node *node;
-	const char *path;
-	int err;
-
-	err = tree_walk_new(NULL, root, "", &walk);
-	if (err)
-		return err;
-	while (!(err = tree_walk_next(walk, &node, &path)))
-		if (*path && (!inner_only || node_kids(node)))
-			tell_node(out, path, what, 0, node);
-	talloc_free(walk);
-	return err == ENOENT ? 0 : err;
-}
-
-static void account(void *arg, struct records *out, bool all)
-{
-	struct recorder *r = arg;
-	struct telling t = { .out = out };
-	const struct domain *domain = NULL;
-	struct session *session;
-	int err = 0;
-	size_t i;
-
-	r->generation = store_generation(r->store);
-	r->limits = *domains_limits(r->domains);
-	record_generation(out, &(struct rec_generation){ r->generation });
-	record_limits(out, &(struct rec_limits){ r->limits });
-	fault_at(account);
-	/* A child gives its parent its generation: theirs come last. */
-	if (all)
-		err = tell_tree(out, store_root(r->store),
-				REC_CREATE | REC_VALUE | REC_PERMS, false);
-	if (all && !err)
-		err = tell_tree(out, store_root(r->store), REC_VALUE, true);
-	if (err)
-		out->err = err;
-	for (i = 0; i < r->n_descriptors; i++)
-		record_descriptor(out, &r->descriptors[i]);
-	while ((domain = domains_next(r->domains, domain)))
-		tell_domain(out, domain);
-	list_for_each(session, &r->sessions->all, in_all)
-		tell_whole_session(&t, session);
-}
-
 /* ---- beginning and end --------------------------------------------------- */
 
 int recorder_new(TALLOC_CTX *ctx, const struct recorder_options *options,
@@ -542,6 +277,17 @@ int recorder_read(struct recorder *r, struct revival *revival,
 	r->suspect_pos = found->exec_pos;
 	r->suspect_tries = found->exec_tries;
 	return err;
+}
+
+static void account(void *arg, struct records *out, bool all)
+{
+	struct recorder *r = arg;
+
+	r->generation = store_generation(r->store);
+	r->limits = *domains_limits(r->domains);
+	tell_account(out, &(struct tell_what){
+		r->sessions, r->domains, r->store, r->descriptors,
+		r->n_descriptors }, all);
 }
 
 static bool file_is_full(const struct recorder *r)
@@ -688,7 +434,7 @@ void recorder_commit(struct recorder *r)
 	if (r->health == BROKEN)
 		return;
 	list_for_each(session, &r->sessions->dirty, in_dirty)
-		tell_progress(r, session);
+		tell_progress(to(r), session);
 	tell_totals(r);
 	err = journal_commit(r->journal);
 	if (!err)

@@ -69,9 +69,6 @@ bool recorder_work(struct recorder *recorder, uint64_t now);
 /* Something is to be tried again later: call recorder_work() now and then. */
 bool recorder_waits(const struct recorder *recorder);
 
-/* What there is to tell of a domain, to a journal or to a successor. */
-struct rec_domain recorder_domain(const struct domain *domain);
-
 /* For reports. */
 struct recorder_report {
 	bool broken;
