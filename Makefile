@@ -225,6 +225,9 @@ io_SRC += outq
 io_SRC += conn
 io_SRC += ring
 io_SRC += page
+io_SRC += vmm_table
+io_SRC += vmm_exchange
+io_SRC += vmm_conn
 io_SRC += xenport_vmm
 ifneq ($(have_xen),)
 io_SRC += xenport_xen
