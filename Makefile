@@ -246,6 +246,8 @@ op_SRC += args op op_node op_watch op_txn op_domain op_control
 
 top_SRC :=
 top_SRC += keeper
+top_SRC += keeper_verbs
+top_SRC += keeper_update
 top_SRC += sandbox
 top_SRC += session domains domains_start server server_start options
 

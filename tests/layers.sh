@@ -19,7 +19,7 @@ trap 'rm -f "${TMPDIR:-/tmp}/layers.$$"' EXIT
 level() {
 	case $1 in
 	base/*) echo 0 ;;
-	keeper.* | sandbox.*) echo 0 ;;
+	keeper.* | keeper_* | sandbox.*) echo 0 ;;
 	store/* | io/*) echo 1 ;;
 	session.*) echo 2 ;;
 	domains.* | domains_*) echo 3 ;;
