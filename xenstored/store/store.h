@@ -52,7 +52,7 @@ void store_charge_ledger(struct store *store, uint16_t domid);
 void store_forget_ledger(struct store *store, uint16_t domid);
 
 /*
- * Creates those of the nodes of the initial content that are missing, for a tree
+ * Creates what is missing of the nodes of the initial content, for a tree
  * of which a part was lost. Nobody is told. Errors as of store_install().
  */
 int store_complete(struct store *store);
