@@ -621,6 +621,8 @@ bench-library: all $(peers_BIN) $(BUILD)/tests/bench/lib_roundtrip ## compare a 
 
 $(BUILD)/tests/xen/dm: %: %.o
 	$(Q)$(LINK)
+.PHONY: xen-dm
+xen-dm: $(BUILD)/tests/xen/dm
 
 # Real Xen in an emulated machine; see tests/xen/run.
 check-xen: ## boot Xen with what was built and with C xenstored; compare

@@ -26,24 +26,21 @@ static int segment_free(struct segment *segment)
 	return 0;
 }
 
-/* Maps the file up to `size` bytes at the place kept for it. */
+/*
+ * All the file may ever be is mapped at once: behind its end there is nothing
+ * to be touched, until it has grown.
+ */
 static int segment_map(struct segment *segment, size_t size)
 {
-	char *place = (char *)segment->header;
+	void *place = segment->header;
 
 	if (!place) {
-		place = mmap(NULL, SIZE_MAX_MAPPED, PROT_NONE,
-			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
-			     0);
+		place = mmap(NULL, SIZE_MAX_MAPPED, PROT_READ | PROT_WRITE,
+			     MAP_SHARED, segment->fd, 0);
 		if (place == MAP_FAILED)
 			return -errno;
-		segment->header = (struct segment_header *)place;
+		segment->header = place;
 	}
-	/* What is mapped already keeps its pages. */
-	if (mmap(place + segment->size, size - segment->size,
-		 PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, segment->fd,
-		 segment->size) == MAP_FAILED)
-		return -errno;
 	segment->size = size;
 	segment->records.data = (unsigned char *)place + HEADER_SIZE;
 	segment->records.room = size - HEADER_SIZE;
@@ -57,7 +54,7 @@ static size_t size_for(size_t records)
 }
 
 /* Memory must be there before it is touched: a full file system would be a
- * SIGBUS. The mapping grows in place, so nothing that points into it moves. */
+ * SIGBUS. Nothing that points into it moves. */
 static int segment_more(struct records *records, size_t need)
 {
 	struct segment *segment = list_entry(records, struct segment, records);
@@ -89,13 +86,10 @@ int segment_new(TALLOC_CTX *ctx, uint64_t epoch, struct segment **out)
 int segment_shrink(struct segment *segment)
 {
 	size_t size = size_for(segment->records.len);
-	char *end = (char *)segment->header + size;
 
 	if (size >= segment->size)
 		return 0;
-	if (mmap(end, segment->size - size, PROT_NONE,
-		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1,
-		 0) == MAP_FAILED || ftruncate(segment->fd, size))
+	if (ftruncate(segment->fd, size))
 		return -errno;
 	segment->size = size;
 	segment->records.room = size - HEADER_SIZE;
