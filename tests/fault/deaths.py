@@ -329,10 +329,18 @@ def without_a_journal(stage):
         tool = update(daemon, successor(stage, deed))
         daemon.await_said("the new program failed", i + 1)
         want(ts.read(b"/a") == b"1", "the store is not as it was")
-        tool.wait()
+        ended(tool)
         ts.write(b"/a", b"1")
         want(guest.hear(5) == (OP["WATCH_EVENT"], b"/a\0t\0"), "no event")
         want(guest.ask("READ", b"/a\0") == b"1", "a guest is lost")
+
+
+def ended(tool):
+    try:
+        tool.wait(PATIENCE)
+    except subprocess.TimeoutExpired:
+        tool.kill()
+        raise Wrong("who asked for the update is not answered") from None
 
 
 def caught_successor(stage, daemon, keeper):
@@ -355,7 +363,7 @@ def caught_successor(stage, daemon, keeper):
         for pid in family:
             os.kill(pid, signal.SIGCONT)
         daemon.await_said("is ready", ready + 1)
-        tool.wait()
+        ended(tool)
     raise Wrong("it is always quicker than we")
 
 
@@ -376,7 +384,7 @@ def stopped_successor(stage):
     daemon.await_said("is ready", ready + 1)
     want(len(daemon.workers()) == 1, "who serves?")
     want(ts.read(b"/n/0/0") == b"x" * 200, "the store is not as it was")
-    tool.wait()
+    ended(tool)
 
 
 # ---- no room ----------------------------------------------------------------

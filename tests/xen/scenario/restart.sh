@@ -25,12 +25,12 @@ terminated() {
 	pid=$(cat $pidfile)
 	kill "$pid" && wait_for 20 ended "$pid"
 }
-# keeper, worker, standby and who is just born: its process group, which is the
-# third word behind its name
+# keeper, worker and standby at once; a keeper that is stopped bears nobody
 killed() {
 	pid=$(cat $pidfile)
-	group=$(sed 's/.*) //' "/proc/$pid/stat" | cut -d ' ' -f 3)
-	kill -9 -- "-$group" && wait_for 20 ended "$pid"
+	kill -STOP "$pid"
+	kill -9 "$pid" $(cat "/proc/$pid/task/"*/children) &&
+	wait_for 20 ended "$pid"
 }
 # xenconsoled does not connect again by itself, would not hear of the guest's
 # death and would keep its console page.
