@@ -16,7 +16,7 @@ import time
 sys.path.insert(0, os.path.dirname(__file__))
 import chaos  # noqa: E402
 from cases import Plain, want  # noqa: E402
-from chaos import OP, PATIENCE, Vmm, Wrong, die_with_parent  # noqa: E402
+from chaos import CONNECTION, OP, PATIENCE, Vmm, Wrong, die_with_parent  # noqa: E402
 from xswire import HEADER, Client, XSError, recv_exactly  # noqa: E402
 
 BUILD = os.path.abspath(chaos.BUILD)
@@ -225,6 +225,39 @@ def above_the_limits(stage):
     want(guest.ask("WATCH", b"w0\0t\0") == b"OK\0", "not even one")
     guest.hear()
     want(guest.ask("WATCH", b"w1\0t\0") == "ENOSPC", "the limit is gone")
+
+
+def asks_for_a_fresh_ring(guest):
+    """Its kick was the last thing the worker that died has taken."""
+    guest.page[CONNECTION:CONNECTION + 4] = (1).to_bytes(4, "little")
+
+
+def fresh_ring(stage):
+    """who asks for a fresh ring when a worker dies gets one"""
+    daemon = stage.daemon()
+    guests = [Plain(Vmm(daemon.vmm), domid) for domid in (1, 2)]
+    for guest in guests:
+        guest.ask("WATCH", b"/a\0t\0")
+        guest.hear()
+    broken = guests[1]
+    broken.store(1, broken.load(0) + 5000)	# more than fits
+    broken.kick()
+    end = time.monotonic() + PATIENCE
+    while "ignored" not in daemon.control("connections"):
+        want(time.monotonic() < end, "the ring is still used")
+        time.sleep(.01)
+    daemon.idle_worker()
+    for guest in guests:
+        asks_for_a_fresh_ring(guest)
+    daemon.kill_worker()
+    for guest in guests:
+        end = time.monotonic() + 10
+        while int.from_bytes(guest.page[CONNECTION:CONNECTION + 4], "little"):
+            want(time.monotonic() < end, f"{guest.domid} waits for ever")
+            time.sleep(.01)
+        guest.started_afresh()
+        got = guest.ask("GET_DOMAIN_PATH", b"%d\0" % guest.domid)
+        want(got == b"/local/domain/%d\0" % guest.domid, f"then: {got}")
 
 
 class Watch:
@@ -438,8 +471,8 @@ def no_room(stage, small):
     want(len(ts.directory(b"/local/domain/1/late")) == 12, "lost after all")
 
 
-CASES = [waiting_events, above_the_limits, requests_of_vmms, without_a_journal,
-         stopped_successor, full_file_system]
+CASES = [waiting_events, above_the_limits, fresh_ring, requests_of_vmms,
+         without_a_journal, stopped_successor, full_file_system]
 
 
 def run(case):

@@ -395,15 +395,19 @@ static int revive_ring(const struct revive_options *options,
 	err = domains_restore(options->domains, &past, &session, &more);
 	if (err || !session)
 		return err;
-	if (was->rec.ignored) {
+	if (was->rec.ignored)
 		conn_ignore(session->conn, XENSTORE_ERROR_RINGIDX);
-		return 0;
-	}
-	if (options->handover)
-		return revive_handed_over(session, was);
-	if (options->found->stale)
-		return revive_stale(session, was);
-	return revive_session(session, was, more);
+	else if (options->handover)
+		err = revive_handed_over(session, was);
+	else if (options->found->stale)
+		err = revive_stale(session, was);
+	else
+		err = revive_session(session, was, more);
+	/* A kick that asked for a fresh ring may have been taken, and no more,
+	 * by who is dead. */
+	if (!err)
+		ring_scan(conn_transport(session->conn));
+	return err;
 }
 
 int revive_sessions(const struct revive_options *options,
