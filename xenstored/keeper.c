@@ -16,7 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "keeper_private.h"
+#include "keeper_priv.h"
 
 #define QUICK_MS 1000		/* a worker that lived shorter died quickly */
 #define TERM_MS 10000		/* for an orderly end */

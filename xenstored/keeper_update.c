@@ -9,7 +9,7 @@
  *     nothing but end; before it, the new program has changed nothing.
  * U3  What a new program has not taken in TAKE_MS is taken from it.
  */
-#include "keeper_private.h"
+#include "keeper_priv.h"
 
 #include <dirent.h>
 #include <errno.h>

@@ -7,7 +7,7 @@
  * waits for a worker; a worker waits REPLY_MS, and skips what comes too late.
  * With no keeper the worker serves itself.
  */
-#include "keeper_private.h"
+#include "keeper_priv.h"
 
 #include <errno.h>
 #include <fcntl.h>

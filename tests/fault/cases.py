@@ -3,7 +3,6 @@
 """What chaos has brought to light, one case at a time, as TAP."""
 import os
 import random
-import signal
 import struct
 import sys
 import tempfile
@@ -153,15 +152,8 @@ def run(case):
         status = daemon.stop()
         if status:
             why = f"{why or 'good, but'} status {status}"
-        chaos.result(case.__doc__, why)
-        if why:
-            with open(daemon.log, errors="replace") as f:
-                print("".join("# " + line for line in f.readlines()[-40:]))
+        chaos.report(case, why, daemon.log)
 
 
 if __name__ == "__main__":
-    signal.alarm(200)
-    for case in CASES:
-        if len(sys.argv) < 2 or case.__name__ in sys.argv[1:]:
-            run(case)
-    sys.exit(chaos.failed != 0)
+    chaos.main(CASES, run, 200)

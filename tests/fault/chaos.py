@@ -895,6 +895,23 @@ def result(what, why):
         print(f"# {why}")
 
 
+def report(case, why, log, lines=40):
+    """Its result, and if it failed the end of the daemon's log."""
+    result(case.__doc__, why)
+    if why:
+        with open(log, errors="replace") as f:
+            print("".join("# " + line for line in f.readlines()[-lines:]))
+
+
+def main(cases, run, seconds):
+    """Those that the command line names, or all; within the time."""
+    signal.alarm(seconds)
+    for case in cases:
+        if len(sys.argv) < 2 or case.__name__ in sys.argv[1:]:
+            run(case)
+    sys.exit(failed != 0)
+
+
 def skip(what, why):
     global n
     n += 1

@@ -485,15 +485,9 @@ def run(case):
             why = f"{type(e).__name__} {e}"
         ended = stage.end()
         why = why or ended
-        chaos.result(case.__doc__, why)
-        for daemon in stage.daemons[-1:] if why else []:
-            with open(daemon.log, errors="replace") as f:
-                print("".join("# " + line for line in f.readlines()[-40:]))
+        last = stage.daemons[-1] if stage.daemons else None
+        chaos.report(case, why, last.log if last else os.devnull)
 
 
 if __name__ == "__main__":
-    signal.alarm(200)
-    for case in CASES:
-        if len(sys.argv) < 2 or case.__name__ in sys.argv[1:]:
-            run(case)
-    sys.exit(chaos.failed != 0)
+    chaos.main(CASES, run, 200)

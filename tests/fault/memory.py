@@ -9,7 +9,6 @@ refused has not been done, what was answered has, and CONTROL check agrees.
 import errno
 import os
 import random
-import signal
 import struct
 import sys
 import tempfile
@@ -423,15 +422,8 @@ def run(case):
         status = daemon.stop() if dead is None else dead
         if status:
             why = f"{why or 'good, but'}, status {status}"
-        chaos.result(case.__doc__, why)
-        if why:
-            with open(daemon.log, errors="replace") as f:
-                print("".join("# " + line for line in f.readlines()[-60:]))
+        chaos.report(case, why, daemon.log, 60)
 
 
 if __name__ == "__main__":
-    signal.alarm(280)
-    for case in CASES:
-        if len(sys.argv) < 2 or case.__name__ in sys.argv[1:]:
-            run(case)
-    sys.exit(chaos.failed != 0)
+    chaos.main(CASES, run, 280)

@@ -191,6 +191,23 @@ grep -q 'cannot keep a journal' "$dir/log" && timeout 5 xenstore-write /t/y 1
 ok $? "a directory that is not there is told, and it serves"
 stop
 
+# heals WHAT: and then has kept all
+heals() {
+	for i in {1..300}; do
+		grep -q '^written' <<<"$($control journal)" && break
+		sleep 0.1
+	done
+	grep -q 'journal is whole again' "$dir/log"
+	ok $? "$1"
+	xenstore-write /t/late 1
+	tree >"$dir/before"
+	kill_group "$pid"
+	start
+	tree | cmp -s - "$dir/before"
+	ok $? "and nothing is missing after that"
+	stop
+}
+
 # A small file system of our own
 if mount -t tmpfs -o size=8m none "$dir/run" 2>/dev/null; then
 	start
@@ -211,19 +228,7 @@ if mount -t tmpfs -o size=8m none "$dir/run" 2>/dev/null; then
 	[ -z "$(grep -o 'cannot [a-z ]*' "$dir/log" | sort | uniq -d)" ]
 	ok $? "... once"
 	rm "$dir/run/filler"
-	for i in {1..300}; do
-		grep -q '^written' <<<"$($control journal)" && break
-		sleep 0.1
-	done
-	grep -q 'journal is whole again' "$dir/log"
-	ok $? "with room again it heals"
-	xenstore-write /t/late 1
-	tree >"$dir/before"
-	kill_group "$pid"
-	start
-	tree | cmp -s - "$dir/before"
-	ok $? "and nothing is missing after that"
-	stop
+	heals "with room again it heals"
 	umount "$dir/run"
 else
 	skip "cannot mount" "a full file system"
@@ -248,19 +253,7 @@ if mount --bind "$dir/run" "$dir/run" 2>/dev/null; then
 		! grep -q '^written' <<<"$($control journal)"
 	ok $? "the log and CONTROL journal tell it"
 	umount "$dir/run"
-	for i in {1..300}; do
-		grep -q '^written' <<<"$($control journal)" && break
-		sleep 0.1
-	done
-	grep -q 'journal is whole again' "$dir/log"
-	ok $? "writable again it heals"
-	xenstore-write /t/late 1
-	tree >"$dir/before"
-	kill_group "$pid"
-	start
-	tree | cmp -s - "$dir/before"
-	ok $? "and nothing is missing after that"
-	stop
+	heals "writable again it heals"
 else
 	skip "cannot mount" "a read-only file system"
 fi

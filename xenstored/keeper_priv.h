@@ -7,8 +7,8 @@
  * Each process has a `struct keeper` of its own; what they share is `shared`
  * and the table of descriptors.
  */
-#ifndef KEEPER_PRIVATE_H
-#define KEEPER_PRIVATE_H
+#ifndef KEEPER_PRIV_H
+#define KEEPER_PRIV_H
 
 #include <stdbool.h>
 #include <stddef.h>
