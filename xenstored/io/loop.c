@@ -177,7 +177,6 @@ int loop_timer_new(TALLOC_CTX *ctx, struct loop *loop, void (*fn)(void *arg),
 		   void *arg, struct loop_timer **out)
 {
 	struct loop_timer *timer = talloc_zero(ctx, struct loop_timer);
-
 	int err;
 
 	if (!timer)
