@@ -7,7 +7,7 @@
 
 #define BURST 24		/* requests under way, at most */
 
-unsigned int poisons;
+unsigned int poisons, poisons_out;
 
 static struct actor *of(struct client *client)
 {
@@ -304,13 +304,29 @@ static void act_secret(struct actor *actor)
 		expect->error = "EACCES";
 }
 
+static void refused(struct client *client, const struct expect *expect,
+		    const char *why, const char *payload, size_t len)
+{
+	(void)client;
+	(void)expect;
+	(void)why;
+	(void)payload;
+	(void)len;
+	poisons_out--;
+}
+
 static void act_poison(struct actor *actor)
 {
+	struct expect *expect;
+
 	if (!poisons)
 		return;
 	poisons--;
-	client_send(&actor->client, XS_READ, 0, "/poison", sizeof("/poison"))
-		->error = "EIO";
+	poisons_out++;
+	expect = client_send(&actor->client, XS_READ, 0, "/poison",
+			     sizeof("/poison"));
+	expect->error = "EIO";
+	expect->done = refused;
 }
 
 /* ---- watches ------------------------------------------------------------- */

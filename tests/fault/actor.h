@@ -70,8 +70,9 @@ struct actor {
 /* Sockets connect by themselves; a guest has been introduced. */
 void actor_init(struct actor *actor, unsigned int number, const char *socket,
 		struct guest *guest);
-/* So many may still send a request that is fatal, and is refused. */
-extern unsigned int poisons;
+/* So many may still send a request that is fatal, and is refused; so many have
+ * not been answered. */
+extern unsigned int poisons, poisons_out;
 #define PATIENCE_MS 15000	/* nobody has to wait so long */
 
 /* Sends something, or nothing. */

@@ -41,6 +41,7 @@
 #define SPARE 40		/* a domid */
 #define PLACE_MS 4000		/* to come by a place */
 #define QUIET_MS 1050		/* after which the keeper forgets what was */
+#define IN_A_ROW 7		/* more, and what is tested is its patience */
 
 enum kind { KILL_WORKER, KILL_KEEPER, KILL_ALL, STOP, UPDATE, KINDS };
 
@@ -372,7 +373,8 @@ static uint64_t all_done(const struct crash *crash)
 /* ---- a daemon that dies by itself ---------------------------------------- */
 
 /* Each place once in a random order, and again. Where bytes have moved that
- * nobody knows of, a socket may be lost. */
+ * nobody knows of, a socket may be lost. After a few quick deaths a worker is
+ * let live, and killed when the keeper has forgotten them. */
 static const struct place {
 	const char *name;
 	unsigned int passes;	/* one of the first so many */
@@ -401,13 +403,14 @@ static const struct place {
 };
 
 #define PLACES (sizeof(places) / sizeof(places[0]))
-#define DEATHS_MAX 400
+#define DEATHS_MAX 1200
 
 static struct {
 	struct crash *crash;
 	FILE *log;
 	size_t planned;
-	const struct place *plan[DEATHS_MAX];	/* of worker i + 1 */
+	const struct place *plan[DEATHS_MAX];	/* of worker i + 1; NULL: is
+						 * let live */
 } deaths;
 
 static void plan_deaths(struct crash *crash)
@@ -415,20 +418,24 @@ static void plan_deaths(struct crash *crash)
 	static char text[DEATHS_MAX * 32];
 	size_t len = 0, order[PLACES];
 
-	deaths.planned = crash->wanted < DEATHS_MAX ? crash->wanted :
-						      DEATHS_MAX;
-	for (size_t i = 0; i < deaths.planned; i++) {
+	for (size_t i = 0; i < crash->wanted && deaths.planned < DEATHS_MAX - 1;
+	     i++) {
 		size_t at = i % PLACES, other;
+		const struct place *place;
 
 		if (at == 0)
 			for (size_t k = 0; k < PLACES; k++)
 				order[k] = k;
 		other = at + roll(PLACES - at);
-		deaths.plan[i] = &places[order[other]];
+		place = &places[order[other]];
 		order[other] = order[at];
-		len += sprintf(text + len, "%s%s:%u", i ? "," : "",
-			       deaths.plan[i]->name,
-			       1 + roll(deaths.plan[i]->passes));
+		deaths.plan[deaths.planned++] = place;
+		len += sprintf(text + len, "%s:%u,", place->name,
+			       1 + roll(place->passes));
+		if (i % IN_A_ROW != IN_A_ROW - 1)
+			continue;
+		deaths.plan[deaths.planned++] = NULL;
+		len += sprintf(text + len, "-,");
 	}
 	setenv("XENSTORED_DIE_AT", text, 1);
 }
@@ -456,6 +463,7 @@ static void count_deaths(void)
 		kills++;
 		crash->done[KILL_WORKER]++;
 		if (crash->points && (worker > deaths.planned ||
+				      !deaths.plan[worker - 1] ||
 				      deaths.plan[worker - 1]->loses))
 			crash->may_be_lost++;
 	}
@@ -465,9 +473,17 @@ static void count_deaths(void)
  * to another in between. */
 static void await_poisons(struct crash *crash)
 {
-	poisons = crash->wanted;
-	while (!failed && poisons)
-		run_for(crash, 20);
+	uint64_t left = crash->wanted;
+
+	while (!failed && left) {
+		poisons = 1 + roll(left < 3 ? left : 3);
+		left -= poisons;
+		while (!failed && (poisons || poisons_out))
+			run_for(crash, 5);
+		if (roll(4) == 0)
+			settle(crash);
+		run_for(crash, QUIET_MS);
+	}
 	settle(crash);
 	if (!failed && (crash->done[KILL_WORKER] < 3 * crash->wanted ||
 			crash->done[KILL_WORKER] > 5 * crash->wanted))
@@ -476,18 +492,19 @@ static void await_poisons(struct crash *crash)
 		     (unsigned long long)crash->done[KILL_WORKER]);
 }
 
-/* Who does not come by his place is helped. */
+/* Who does not come by his place is helped; who is let live, until then. */
 static void await_deaths(struct crash *crash)
 {
-	uint64_t seen = kills, at = now_ms();
+	uint64_t seen = kills, at = now_ms(), n;
 
-	while (!failed && all_done(crash) < deaths.planned) {
+	while (!failed && (n = all_done(crash)) < deaths.planned) {
 		run_for(crash, 20);
 		kills_look();
-		if (kills != seen) {
+		if (kills != seen || !daemon_worker(&crash->daemon)) {
 			seen = kills;
 			at = now_ms();
-		} else if (now_ms() - at > PLACE_MS) {
+		} else if (now_ms() - at >
+			   (deaths.plan[n] ? PLACE_MS : QUIET_MS)) {
 			crash->may_be_lost++;
 			daemon_kill_worker(&crash->daemon);
 			at = now_ms();
