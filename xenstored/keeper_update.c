@@ -5,8 +5,9 @@
  *
  * U1  There are never two who serve: the guard goes on only when the new
  *     program, and whatever process it has made, has ended.
- * U2  The state is taken when its file has gone. After that the guard does
- *     nothing but end; before it, the new program has changed nothing.
+ * U2  The state is taken when its file has gone, whatever has its name since:
+ *     the next update may. After that the guard does nothing but end; before
+ *     it, the new program has changed nothing.
  * U3  What a new program has not taken in TAKE_MS is taken from it.
  */
 #include "keeper_priv.h"
@@ -25,6 +26,7 @@
 
 #define TAKE_MS 10000		/* for a successor to take the state, ... */
 #define TAKE_LOOK_MS 10		/* ... which is looked at so often */
+#define LEASH_MAX 64		/* processes that are dealt with at once */
 
 /*
  * The program that begins has inherited one end of a pipe, and so has every
@@ -33,6 +35,7 @@
  */
 struct leash {
 	int end[2];		/* ours, theirs */
+	int state;		/* the file */
 };
 
 static bool is_on(const char *pid, const char *leash)
@@ -56,25 +59,33 @@ static bool is_on(const char *pid, const char *leash)
 	return found;
 }
 
-static void leash_signal(const struct keeper *k, const struct leash *leash,
-			 int signo)
+static size_t who_is_on(const struct leash *leash, pid_t *pids)
 {
-	char name[64];
+	char name[64] = "";
 	struct dirent *entry;
 	struct stat st;
 	DIR *dir = opendir("/proc");
+	size_t n = 0;
 	pid_t pid;
 
 	if (!fstat(leash->end[0], &st))
 		snprintf(name, sizeof(name), "pipe:[%lu]",
 			 (unsigned long)st.st_ino);
-	while (dir && (entry = readdir(dir))) {
+	while (dir && n < LEASH_MAX && (entry = readdir(dir))) {
 		pid = atoi(entry->d_name);
 		if (pid > 0 && pid != getpid() && is_on(entry->d_name, name))
-			kill(pid, signo);
+			pids[n++] = pid;
 	}
 	if (dir)
 		closedir(dir);
+	return n;
+}
+
+static void signal_all(const struct keeper *k, const pid_t *pids, size_t n,
+		       int signo)
+{
+	while (n)
+		kill(pids[--n], signo);
 	keeper_signal(k->shared->self, signo);
 }
 
@@ -91,9 +102,23 @@ static bool has_ended(const struct keeper *k, const struct leash *leash, int ms)
 	return p[0].revents && poll(p + 1, 1, 0) > 0;
 }
 
-static bool is_taken(const struct keeper *k)
+static bool is_taken(const struct keeper *k, const struct leash *leash)
 {
-	return !k->shared->guarded || access(k->next, F_OK);
+	struct stat st;
+
+	return !k->shared->guarded || fstat(leash->state, &st) || !st.st_nlink;
+}
+
+/* U3. Not in the moment in which it takes it: they are stopped, and who was
+ * goes on, even if he has let go his end meanwhile. */
+static void take_away(const struct keeper *k, const struct leash *leash)
+{
+	pid_t pids[LEASH_MAX];
+	size_t n = who_is_on(leash, pids);
+
+	signal_all(k, pids, n, SIGSTOP);
+	poll(NULL, 0, TAKE_LOOK_MS);
+	signal_all(k, pids, n, is_taken(k, leash) ? SIGCONT : SIGKILL);
 }
 
 /* Waits until the state is taken (false), or nobody is left who could take it:
@@ -102,15 +127,11 @@ static bool successor_failed(const struct keeper *k, const struct leash *leash)
 {
 	uint64_t until = keeper_now_ms() + TAKE_MS;
 
-	while (!is_taken(k)) {
+	while (!is_taken(k, leash)) {
 		if (has_ended(k, leash, TAKE_LOOK_MS))
-			return !is_taken(k);
-		if (keeper_now_ms() < until)
-			continue;
-		/* Not in the moment in which it takes it. */
-		leash_signal(k, leash, SIGSTOP);
-		poll(NULL, 0, TAKE_LOOK_MS);
-		leash_signal(k, leash, is_taken(k) ? SIGCONT : SIGKILL);
+			return !is_taken(k, leash);
+		if (keeper_now_ms() >= until)
+			take_away(k, leash);
 	}
 	return false;
 }
@@ -130,6 +151,7 @@ static void __attribute__((noreturn)) guard_main(struct keeper *k,
 	if (!successor_failed(k, leash))
 		_exit(0);
 	close(leash->end[0]);
+	close(leash->state);
 	k->left = k->next;
 	k->next = NULL;
 	close(s->self);
@@ -153,8 +175,15 @@ static void guard_start(struct keeper *k)
 	pid_t pid;
 
 	k->shared->guarded = *k->next;
-	if (!*k->next || pipe2(leash.end, O_CLOEXEC))
+	if (!*k->next)
 		return;
+	leash.state = open(k->next, O_RDONLY | O_CLOEXEC);
+	if (leash.state < 0)
+		return;
+	if (pipe2(leash.end, O_CLOEXEC)) {
+		close(leash.state);
+		return;
+	}
 	fflush(NULL);
 	pid = keeper_fork(&fd);
 	if (pid == 0) {
@@ -165,6 +194,7 @@ static void guard_start(struct keeper *k)
 	if (pid > 0)
 		keeper_reap(&fd);
 	close(leash.end[0]);
+	close(leash.state);
 	fcntl(leash.end[1], F_SETFD, 0);
 }
 

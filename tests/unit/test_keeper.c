@@ -489,6 +489,24 @@ static void a_successor_that_took_over_is_on_its_own(void **state)
 	unlink(pid_path);
 }
 
+/* U2 */
+static void a_state_that_was_taken_is_not_the_next_one_of_its_name(
+	void **state)
+{
+	pid_t keeper = start(MODE_SERVE, 0), w = next_worker(0);
+	char path[128];
+
+	(void)state;
+	leave_to("#!/bin/sh\nmv $1 $1.old; : >$1; rm $1.old\nexit 5\n");
+	assert_int_equal(ended(keeper), 5);
+	nap(100000);
+	assert_int_equal(toy->worker, w);
+	assert_int_equal(unlink(toy->state), 0);
+	snprintf(path, sizeof(path), "%s/next", dir);
+	unlink(path);
+	unlink(pid_path);
+}
+
 static void a_successor_that_cannot_be_executed_leaves_the_old_one(
 	void **state)
 {
@@ -573,6 +591,8 @@ int main(void)
 		cmocka_unit_test(
 	a_successor_that_dies_is_followed_by_the_old_program),
 		cmocka_unit_test(a_successor_that_took_over_is_on_its_own),
+		cmocka_unit_test(
+	a_state_that_was_taken_is_not_the_next_one_of_its_name),
 		cmocka_unit_test(
 	a_successor_that_cannot_be_executed_leaves_the_old_one),
 		cmocka_unit_test(
