@@ -183,23 +183,83 @@ static void __attribute__((noreturn)) worker_main(struct keeper *k)
 	exit(status);
 }
 
-/* What a dead worker asked for, or was told, is not for the next one. */
-static int link_renew(struct keeper_shared *s)
+static bool is_own(const struct keeper_shared *s, int fd)
+{
+	return fd == s->self || fd == s->standby || fd == s->worker ||
+	       fd == s->link[0] || fd == s->link[1] || fd == s->pid_file ||
+	       fd == s->checking;
+}
+
+static int add_inherited(struct keeper *k, int fd)
+{
+	size_t n = k->n_inherited;
+	int *more;
+
+	if (n % 64 == 0) {
+		more = realloc(k->inherited, (n + 64) * sizeof(*more));
+		if (!more)
+			return -ENOMEM;
+		k->inherited = more;
+	}
+	k->inherited[k->n_inherited++] = fd;
+	return 0;
+}
+
+static void forget_inherited(struct keeper *k)
+{
+	free(k->inherited);
+	k->inherited = NULL;
+	k->n_inherited = 0;
+}
+
+/* While nobody else opens or closes anything: what is open is then either ours
+ * or of somebody who is dead. */
+static int list_inherited(struct keeper *k)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	struct dirent *entry;
+	int fd, err = dir ? 0 : -errno;
+
+	forget_inherited(k);
+	while (!err && (entry = readdir(dir))) {
+		fd = atoi(entry->d_name);
+		if (fd > 2 && fd != dirfd(dir) && !is_own(k->shared, fd))
+			err = add_inherited(k, fd);
+	}
+	if (dir)
+		closedir(dir);
+	return err;
+}
+
+static void link_close(struct keeper_shared *s)
 {
 	if (s->link[0] >= 0) {
 		close(s->link[0]);
 		close(s->link[1]);
 	}
 	s->link[0] = s->link[1] = -1;
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, s->link))
-		return -errno;
-	return 0;
+}
+
+/* What a dead worker asked for, or was told, is not for the next one. And where
+ * no more can be opened there is room now for a look at what is. */
+static int prepare_worker(struct keeper *k)
+{
+	struct keeper_shared *s = k->shared;
+	int err;
+
+	link_close(s);
+	err = list_inherited(k);
+	if (!err && socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0,
+			       s->link))
+		err = -errno;
+	return err;
 }
 
 static void worker_start(struct keeper *k)
 {
 	struct keeper_shared *s = k->shared;
 	pid_t pid = -1;
+	int err;
 
 	if (k->left && access(k->left, F_OK)) {
 		free(k->left);
@@ -209,13 +269,17 @@ static void worker_start(struct keeper *k)
 	s->ready = false;
 	s->starts++;
 	s->started = keeper_now_ms();
-	if (!link_renew(s))
+	err = prepare_worker(k);
+	if (!err) {
 		pid = keeper_fork(&s->worker);
+		err = pid < 0 ? -errno : 0;
+	}
 	if (pid == 0)
 		worker_main(k);
-	if (pid > 0)
+	forget_inherited(k);
+	if (!err)
 		return;
-	keeper_say(k, "cannot start a worker: %s", strerror(errno));
+	keeper_say(k, "cannot start a worker: %s", strerror(-err));
 	s->worker = -1;
 	k->start_at = keeper_now_ms() + 1000;
 }
@@ -376,7 +440,7 @@ int keeper_keep(struct keeper *k)
 static int run_alone(struct keeper *k)
 {
 	struct keeper_link link = { .keeper = k };
-	int status = link_renew(k->shared);
+	int status = prepare_worker(k);
 
 	if (status)
 		return 1;
@@ -385,6 +449,7 @@ static int run_alone(struct keeper *k)
 	if (status == KEEPER_EXEC && k->next)
 		keeper_exec_next(k);
 	free(k->next);
+	forget_inherited(k);
 	pid_file_remove(k);
 	return status;
 }
@@ -441,72 +506,27 @@ int keeper_fd(const struct keeper_link *link)
 	return link->keeper->shared->link[1];
 }
 
-static bool is_own(const struct keeper_shared *s, int fd)
+int *keeper_inherited(const struct keeper_link *link, size_t *n)
 {
-	return fd == s->self || fd == s->standby || fd == s->worker ||
-	       fd == s->link[0] || fd == s->link[1] || fd == s->pid_file ||
-	       fd == s->checking;
+	*n = link->keeper->n_inherited;
+	return link->keeper->inherited;
 }
 
-int keeper_inherited(const struct keeper_link *link, int **fds, size_t *n)
+static bool is_among(int fd, const int *fds, size_t n)
 {
-	DIR *dir = opendir("/proc/self/fd");
-	struct dirent *entry;
-	size_t room = 0;
-	int fd, *more;
-
-	*fds = NULL;
-	*n = 0;
-	if (!dir)
-		return -errno;
-	while ((entry = readdir(dir))) {
-		fd = atoi(entry->d_name);
-		if (fd <= 2 || fd == dirfd(dir) ||
-		    is_own(link->keeper->shared, fd))
-			continue;
-		if (*n == room) {
-			room = room ? room * 2 : 64;
-			more = realloc(*fds, room * sizeof(*more));
-			if (!more)
-				break;
-			*fds = more;
-		}
-		(*fds)[(*n)++] = fd;
-	}
-	closedir(dir);
-	return entry ? -ENOMEM : 0;
+	while (n)
+		if (fds[--n] == fd)
+			return true;
+	return false;
 }
 
-static int by_number(const void *a, const void *b)
-{
-	return *(const int *)a - *(const int *)b;
-}
-
-void keeper_close_others(const struct keeper_link *link, const int *keep_fds,
+void keeper_close_others(const struct keeper_link *link, const int *keep,
 			 size_t n)
 {
-	const struct keeper_shared *s = link->keeper->shared;
-	const int own[] = { 2, s->self, s->standby, s->worker, s->link[0],
-			    s->link[1], s->pid_file };
-	const size_t n_own = sizeof(own) / sizeof(own[0]);
-	int *all = malloc((n + n_own) * sizeof(*all));
+	const struct keeper *k = link->keeper;
 	size_t i;
 
-	/* Too many open descriptors hurt less than a missing one. */
-	if (!all)
-		return;
-	memcpy(all, own, sizeof(own));
-	if (n)
-		memcpy(all + n_own, keep_fds, n * sizeof(*all));
-	n += n_own;
-	qsort(all, n, sizeof(*all), by_number);
-	for (i = 0; i < n; i++) {
-		unsigned int from = all[i] < 2 ? 3 : all[i] + 1;
-		unsigned int to = i + 1 < n ? (unsigned int)all[i + 1] - 1
-					    : ~0U;
-
-		if (all[i] >= 2 && from <= to)
-			close_range(from, to, 0);
-	}
-	free(all);
+	for (i = 0; i < k->n_inherited; i++)
+		if (!is_among(k->inherited[i], keep, n))
+			close(k->inherited[i]);
 }

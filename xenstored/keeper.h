@@ -22,8 +22,12 @@
  *     die before any was ready, with status 1.
  * K4  SIGTERM and SIGINT are handed on; the keeper ends when the worker has,
  *     after 10 s in any case. SIGHUP is handed on.
- * K5  A worker finds the keeper's own descriptors among those that are open;
- *     it must keep them (keeper_close_others() does).
+ * K5  What a worker may close is what keeper_inherited() tells. Keeper and
+ *     standby open and close others in the same table, and at any moment: to
+ *     look for oneself is to find what is theirs, and to close by then
+ *     something else that has the number.
+ * K6  Keeper and standby have nothing open but what is told in the shared page,
+ *     and, in one call, what they say. A worker is started between such calls.
  */
 #ifndef KEEPER_H
 #define KEEPER_H
@@ -75,16 +79,13 @@ const char *keeper_left(const struct keeper_link *link);
 void keeper_ready(struct keeper_link *link);
 
 /*
- * The descriptors above 2 that are open now, without the keeper's: at the
- * start of a worker, what its predecessors left. To be freed with free();
- * negative errno.
+ * The descriptors above 2 that were open before this worker began, without the
+ * keeper's: what its predecessors left. The list is the worker's, to be
+ * changed, but not freed.
  */
-int keeper_inherited(const struct keeper_link *link, int **fds, size_t *n);
+int *keeper_inherited(const struct keeper_link *link, size_t *n);
 
-/*
- * Closes every descriptor above 2 but the keeper's and those listed. What a
- * dead predecessor left open ends here.
- */
+/* Closes all of those but the ones listed. Once. */
 void keeper_close_others(const struct keeper_link *link, const int *keep,
 			 size_t n);
 

@@ -49,6 +49,9 @@ struct keeper {
 				 * its NUL */
 	size_t next_len;
 	char *left;		/* a state file that a successor did not take */
+	int *inherited;		/* see keeper_inherited(); NULL but while a
+				 * worker is being started, and in it */
+	size_t n_inherited;
 	bool quit;
 };
 

@@ -31,9 +31,17 @@ struct process {
 	bool *started;		/* shared by keeper and worker */
 };
 
+/* For the keeper, who has no descriptor but its own (K6). */
 static void say(const char *text)
 {
 	log_warn("%s", text);
+	log_let_go(false);
+}
+
+static void say_aloud(const char *text)
+{
+	log_warn("%s", text);
+	log_let_go(true);
 }
 
 /* Thousands of clients need descriptors. */
@@ -214,7 +222,7 @@ int main(int argc, char **argv)
 	keeper = (struct keeper_options){
 		.pid_file = process.options.pid_file,
 		.alone = process.options.alone,
-		.say = say,
+		.say = process.options.foreground ? say_aloud : say,
 	};
 	err = keeper_run(&keeper, work, &process);
 	if (!err)

@@ -569,9 +569,8 @@ int server_start(struct server *server)
 	    !keeper_left(server->link))
 		keeper_close_others(server->link, NULL, 0);
 	else if (legacy.inherited)
-		keeper_inherited(server->link, &legacy.fds, &legacy.n);
+		legacy.fds = keeper_inherited(server->link, &legacy.n);
 	err = server_start_all(server, server->link, &legacy);
-	free(legacy.fds);
 	if (err || !options->sandbox)
 		return err;
 	err = sandbox_enter();

@@ -33,6 +33,7 @@ enum order {
 	ORDER_CHECK,
 	ORDER_EXEC,
 	ORDER_CLOSE,
+	ORDER_LOOK,
 };
 
 /* What test and workers share. */
@@ -45,6 +46,7 @@ struct toy {
 	volatile pid_t worker;
 	volatile unsigned int starts, failures, hups;
 	volatile int pipe[2];	/* made by the first worker */
+	volatile int said;	/* opened while something is said */
 };
 
 static struct toy *toy;
@@ -85,6 +87,21 @@ static int check_and_wait(struct keeper_link *link)
 	return err;
 }
 
+/* Is what somebody else has open for a moment taken for a dead worker's? */
+static bool finds_what_is_said(const struct keeper_link *link)
+{
+	bool found = false;
+	const int *fds;
+	size_t n;
+
+	for (int i = 0; i < 3000 && !found && !toy->said; i++)
+		nap(1000);
+	fds = keeper_inherited(link, &n);
+	while (n && !found)
+		found = fds[--n] == toy->said;
+	return found || !toy->said;
+}
+
 static void obey(struct keeper_link *link)
 {
 	char *argv[] = { toy->text[0], toy->text[1], NULL };
@@ -107,6 +124,9 @@ static void obey(struct keeper_link *link)
 		keeper_close_others(link, &fd, 1);
 		toy->result = fcntl(toy->pipe[0], F_GETFD) >= 0 &&
 			      fcntl(toy->pipe[1], F_GETFD) < 0;
+		break;
+	case ORDER_LOOK:
+		toy->result = finds_what_is_said(link);
 		break;
 	}
 }
@@ -149,9 +169,25 @@ static int worker(void *arg, struct keeper_link *link)
 	}
 }
 
-static pid_t start(enum mode mode, int arg)
+/* As syslog() does. */
+static void say(const char *text)
 {
-	const struct keeper_options options = { .pid_file = pid_path };
+	int fd = open("/dev/null", O_RDWR);
+
+	(void)text;
+	toy->said = fd;
+	nap(200000);
+	toy->said = 0;
+	close(fd);
+}
+
+static pid_t start_with(void (*say_fn)(const char *text), enum mode mode,
+			int arg)
+{
+	const struct keeper_options options = {
+		.pid_file = pid_path,
+		.say = say_fn,
+	};
 	pid_t pid;
 
 	memset(toy, 0, sizeof(*toy));
@@ -161,6 +197,11 @@ static pid_t start(enum mode mode, int arg)
 	if (pid == 0)
 		_exit(keeper_run(&options, worker, toy));
 	return pid;
+}
+
+static pid_t start(enum mode mode, int arg)
+{
+	return start_with(NULL, mode, arg);
 }
 
 #define eventually(what)                                                       \
@@ -293,6 +334,24 @@ static void a_killed_keeper_is_replaced_and_nobody_notices(void **state)
 	kill(keeper, SIGTERM);
 	eventually(kill(keeper, 0) < 0 && kill(w, 0) < 0);
 	eventually(access(pid_path, F_OK));
+}
+
+/* K5, K6 */
+static void a_worker_does_not_find_what_a_keeper_has_open(void **state)
+{
+	pid_t keeper = start_with(say, MODE_SERVE, 0), w = next_worker(0);
+
+	(void)state;
+	kill(w, SIGKILL);
+	w = next_worker(w);
+	eventually(has_standby(keeper));
+	kill(keeper, SIGKILL);	/* who replaces it says so */
+	assert_int_equal(ended(keeper), -SIGKILL);
+	give(ORDER_LOOK, "", "");
+	assert_int_equal(toy->result, 0);
+	eventually(!toy->said);
+	kill(in_pid_file(), SIGTERM);
+	eventually(access(pid_path, F_OK) && kill(w, 0) < 0);
 }
 
 /* K1, K2 */
@@ -576,6 +635,8 @@ int main(void)
 	killed_workers_are_followed_by_others_with_the_same_files),
 		cmocka_unit_test(
 	a_killed_keeper_is_replaced_and_nobody_notices),
+		cmocka_unit_test(
+	a_worker_does_not_find_what_a_keeper_has_open),
 		cmocka_unit_test(
 	keeper_and_worker_killed_together_are_both_replaced),
 		cmocka_unit_test(a_worker_that_cannot_start_ends_the_keeper),

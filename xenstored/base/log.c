@@ -5,8 +5,13 @@
 
 void log_open(bool foreground)
 {
-	openlog("xenstored", LOG_NDELAY | (foreground ? LOG_PERROR : 0),
-		LOG_DAEMON);
+	openlog("xenstored", foreground ? LOG_PERROR : 0, LOG_DAEMON);
+}
+
+void log_let_go(bool foreground)
+{
+	closelog();
+	log_open(foreground);
 }
 
 bool log_limit(struct log_limit *limit, uint64_t now, uint32_t *missed)

@@ -12,8 +12,11 @@
 #include <stdint.h>
 #include <syslog.h>
 
-/* `foreground`: also to stderr. */
+/* `foreground`: also to stderr. A descriptor is opened by the first message. */
 void log_open(bool foreground);
+/* Closes it, until the next message: in a table that processes share nobody
+ * can tell whose it is. */
+void log_let_go(bool foreground);
 
 #define log_error(...) syslog(LOG_ERR, __VA_ARGS__)
 #define log_warn(...) syslog(LOG_WARNING, __VA_ARGS__)
