@@ -72,7 +72,8 @@ static int server_try_port(struct server *server, int fd)
 	int err = -ENODEV;
 
 #ifdef HAVE_XEN
-	if (options->port != SERVER_PORT_VMM) {
+	if (options->port != SERVER_PORT_VMM &&
+	    (fd < 0 || !xenport_vmm_left(fd))) {
 		err = xenport_xen_new(server, server->loop, fd, &server->port);
 		if (!err)
 			return 0;
@@ -99,6 +100,17 @@ static int server_adopt_port(struct server *server, const struct image *image)
 	return server_try_port(server, image->port);
 }
 
+/* It was closed, and something new may have the number. */
+static void legacy_forget(struct legacy *legacy, int fd)
+{
+	size_t i = 0;
+
+	while (i < legacy->n && legacy->fds[i] != fd)
+		i++;
+	if (i < legacy->n)
+		legacy->fds[i] = legacy->fds[--legacy->n];
+}
+
 /* A predecessor's event channels, or else new ones. */
 static int server_start_port(struct server *server, struct legacy *legacy)
 {
@@ -106,8 +118,11 @@ static int server_start_port(struct server *server, struct legacy *legacy)
 
 	if (server->options->port == SERVER_PORT_NONE)
 		return 0;
-	if (legacy->inherited && legacy->image && legacy->image->port >= 0)
+	if (legacy->inherited && legacy->image && legacy->image->port >= 0) {
 		err = server_adopt_port(server, legacy->image);
+		if (err)
+			legacy_forget(legacy, legacy->image->port);
+	}
 	if (err) {
 		legacy->bound = false;
 		err = server_try_port(server, -1);

@@ -329,6 +329,18 @@ def requests_of_vmms(stage):
         want(passes > 1, f"nobody dies at {point}")
 
 
+def any_port(stage):
+    """guests of a VMM live through a death also where the port is not told"""
+    if os.path.exists("/dev/xen/evtchn"):
+        return				# it would be Xen's
+    daemon = stage.daemon("--xenport", "auto")
+    ts, guest = Client(daemon.socket, PATIENCE), Plain(Vmm(daemon.vmm), 1)
+    for _ in range(2):
+        daemon.kill_worker()
+        want(guest.ask("READ", b"/\0") in ("EACCES", b"\0", b""), "no answer")
+        want(ts.call("IS_DOMAIN_INTRODUCED", b"1\0") == b"T\0", "it is gone")
+
+
 # ---- successors that fail ---------------------------------------------------
 
 def successor(stage, deed):
@@ -471,8 +483,9 @@ def no_room(stage, small):
     want(len(ts.directory(b"/local/domain/1/late")) == 12, "lost after all")
 
 
-CASES = [waiting_events, above_the_limits, fresh_ring, requests_of_vmms,
-         without_a_journal, stopped_successor, full_file_system]
+CASES = [waiting_events, above_the_limits, fresh_ring, any_port,
+         requests_of_vmms, without_a_journal, stopped_successor,
+         full_file_system]
 
 
 def run(case):

@@ -3,9 +3,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#define NAME "xenstored-vmm"
 
 static int table_map(struct vmm_table *table, size_t n)
 {
@@ -27,7 +31,7 @@ static int table_map(struct vmm_table *table, size_t n)
 
 int vmm_table_new(struct vmm_table *table)
 {
-	table->fd = memfd_create("xenstored-vmm", MFD_CLOEXEC);
+	table->fd = memfd_create(NAME, MFD_CLOEXEC);
 	if (table->fd < 0)
 		return -errno;
 	return table_map(table, 64);
@@ -43,6 +47,16 @@ int vmm_table_adopt(struct vmm_table *table, int fd)
 	if (st.st_size < (off_t)sizeof(*table->slots))
 		return -EINVAL;
 	return table_map(table, st.st_size / sizeof(*table->slots));
+}
+
+bool vmm_table_is(int fd)
+{
+	static const char name[] = "/memfd:" NAME " ";
+	char path[40], target[64] = "";
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	return readlink(path, target, sizeof(target) - 1) > 0 &&
+	       !strncmp(target, name, strlen(name));
 }
 
 void vmm_table_free(struct vmm_table *table)

@@ -10,6 +10,7 @@
 #ifndef IO_VMM_TABLE_H
 #define IO_VMM_TABLE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -50,6 +51,9 @@ static inline void vmm_slot_set(struct vmm_slot *slot, enum vmm_slot_kind kind)
 int vmm_table_new(struct vmm_table *table);
 int vmm_table_adopt(struct vmm_table *table, int fd);
 void vmm_table_free(struct vmm_table *table);
+
+/* Is it the descriptor of one? */
+bool vmm_table_is(int fd);
 
 /* Enters `slot`; *at is its index. */
 int vmm_table_add(struct vmm_table *table, const struct vmm_slot *slot,

@@ -103,5 +103,7 @@ void xenport_xen_drop_virq(int fd, uint32_t local);
  * Errors as listener_bind(). */
 int xenport_vmm_new(TALLOC_CTX *ctx, struct loop *loop, const char *path,
 		    int fd, struct xenport **out);
+/* Is that the first of its descriptors(), which is none for the other kind? */
+bool xenport_vmm_left(int fd);
 
 #endif

@@ -417,6 +417,11 @@ static int vmm_go_on(struct vmm_port *port, int fd)
 	return err ? err : vmm_revive(port, SLOT_DOM);
 }
 
+bool xenport_vmm_left(int fd)
+{
+	return vmm_table_is(fd);
+}
+
 int xenport_vmm_new(TALLOC_CTX *ctx, struct loop *loop, const char *path,
 		    int fd, struct xenport **out)
 {
