@@ -4,6 +4,7 @@
  * another daemon hands over.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
@@ -23,6 +24,10 @@
 /* So many workers died before they could serve: what they all read is what
  * kills them. */
 #define HOPELESS 3
+
+/* Descriptors that are kept for a successor, who needs some of its own before
+ * it can close ours: clients may have all the others. */
+#define RESERVE 16
 
 /* What a predecessor left, during the start. */
 struct legacy {
@@ -341,7 +346,6 @@ static int server_recall(struct server *server, struct keeper_link *link,
 	/* The program before us goes on, if we do not. */
 	if (handover && hopeless)
 		return -ECANCELED;
-	legacy_close_files(legacy);
 	legacy->nodes.store = server->store;
 	err = options->journal ? recorder_new(server, &recorder,
 					      &server->recorder) : 0;
@@ -497,6 +501,15 @@ static int by_number(const void *a, const void *b)
 	return *(const int *)a - *(const int *)b;
 }
 
+/* Of a file, so that it is closed first: see is_file(). */
+static void server_reserve(void)
+{
+	int fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+
+	for (int n = 1; n < RESERVE && fd >= 0; n++)
+		fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+}
+
 /* Of what a predecessor had open only what has an owner again stays; its epoll
  * descriptor and mappings would haunt us. Its files are closed: one with such a
  * number is ours, opened since a client was given up. */
@@ -567,6 +580,7 @@ static int server_start_all(struct server *server, struct keeper_link *link,
 	else if (keeper_left(link))
 		unlink(keeper_left(link));
 	server_close_rest(server, legacy);
+	server_reserve();
 	if (legacy->found.segments || legacy->handover)
 		domains_check(server->domains);
 	return 0;
@@ -585,6 +599,7 @@ int server_start(struct server *server)
 		keeper_close_others(server->link, NULL, 0);
 	else if (legacy.inherited)
 		legacy.fds = keeper_inherited(server->link, &legacy.n);
+	legacy_close_files(&legacy);
 	err = server_start_all(server, server->link, &legacy);
 	if (err || !options->sandbox)
 		return err;

@@ -7,6 +7,7 @@ crash.c kills under a load; this looks at what it takes luck, or root, to meet.
 import ctypes
 import errno
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -24,9 +25,11 @@ FAULT = os.path.join(BUILD, "fault/xenstored")
 
 
 class Daemon:
-    """With its keeper, and a log; `faults`: XENSTORED_DIE_AT."""
+    """With its keeper, and a log; `faults`: XENSTORED_DIE_AT; `files`: how
+    many it may have open."""
 
-    def __init__(self, dir, *options, faults=None, program="xenstored"):
+    def __init__(self, dir, *options, faults=None, program="xenstored",
+                 files=None):
         self.dir = dir
         self.log = os.path.join(dir, "log")
         self.socket = os.path.join(dir, "socket")
@@ -37,6 +40,12 @@ class Daemon:
         if faults:
             env["XENSTORED_DIE_AT"] = faults
             self.program = FAULT
+
+        def prepare():
+            die_with_parent()
+            if files:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
+
         # Whoever is left over when its parent has died is ours to end.
         ctypes.CDLL(None).prctl(36, 1)	# PR_SET_CHILD_SUBREAPER
         self.process = subprocess.Popen(
@@ -44,7 +53,7 @@ class Daemon:
              self.pid_file, "--ring-scan-interval", "0", *options],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
             stderr=open(self.log, "ab"), env=env, start_new_session=True,
-            preexec_fn=die_with_parent)
+            preexec_fn=prepare)
         self.session = self.process.pid
 
     def await_ready(self):
@@ -341,6 +350,27 @@ def any_port(stage):
         want(ts.call("IS_DOMAIN_INTRODUCED", b"1\0") == b"T\0", "it is gone")
 
 
+def no_more_descriptors(stage):
+    """a death costs nothing also where no more can be opened"""
+    daemon = stage.daemon(files=60)
+    ts = Client(daemon.socket, PATIENCE)
+    ts.write(b"/a", b"1")
+    others = []
+    while daemon.said("cannot accept clients") == 0:
+        others.append(Client(daemon.socket, PATIENCE))
+        others[-1].sock.settimeout(.2)
+        try:
+            others[-1].read(b"/a")
+        except TimeoutError:
+            pass
+        want(len(others) < 100, "there is no limit")
+    for _ in range(3):
+        daemon.kill_worker()
+        want(ts.read(b"/a") == b"1", "no answer")
+    others.clear()
+    want(Client(daemon.socket, PATIENCE).read(b"/a") == b"1", "nobody new")
+
+
 # ---- successors that fail ---------------------------------------------------
 
 def successor(stage, deed):
@@ -484,8 +514,8 @@ def no_room(stage, small):
 
 
 CASES = [waiting_events, above_the_limits, fresh_ring, any_port,
-         requests_of_vmms, without_a_journal, stopped_successor,
-         full_file_system]
+         no_more_descriptors, requests_of_vmms, without_a_journal,
+         stopped_successor, full_file_system]
 
 
 def run(case):
