@@ -511,8 +511,9 @@ static void server_reserve(void)
 }
 
 /* Of what a predecessor had open only what has an owner again stays; its epoll
- * descriptor and mappings would haunt us. Its files are closed: one with such a
- * number is ours, opened since a client was given up. */
+ * descriptor and mappings would haunt us. Nothing of the list was closed so
+ * far, or something of ours might have the number. What stays is not for the
+ * programs that the keeper starts, whatever a predecessor had intended. */
 static void server_close_rest(struct server *server,
 			      const struct legacy *legacy)
 {
@@ -523,8 +524,10 @@ static void server_close_rest(struct server *server,
 		return;
 	qsort(keep, n, sizeof(*keep), by_number);
 	for (i = 0; i < legacy->n; i++)
-		if (!bsearch(&legacy->fds[i], keep, n, sizeof(*keep),
-			     by_number) && !is_file(legacy->fds[i]))
+		if (bsearch(&legacy->fds[i], keep, n, sizeof(*keep),
+			    by_number))
+			fcntl(legacy->fds[i], F_SETFD, FD_CLOEXEC);
+		else
 			close(legacy->fds[i]);
 	talloc_free(keep);
 }

@@ -127,6 +127,16 @@ class Daemon:
             time.sleep(.005)
         return worker
 
+    def heirlooms(self):
+        """Descriptors of a worker that a program would inherit."""
+        found, dir = [], f"/proc/{self.worker()}/fdinfo"
+        for fd in map(int, os.listdir(dir)):
+            with open(f"{dir}/{fd}") as f:
+                flags = int(f.read().split("flags:")[1].split()[0], 8)
+            if fd > 2 and not flags & os.O_CLOEXEC:
+                found.append(fd)
+        return found
+
     def kill_worker(self):
         """Not while it reads: who has sent what nobody knows is hung up on."""
         ready = self.said("is ready")
@@ -460,6 +470,7 @@ def stopped_successor(stage):
     want(len(daemon.workers()) == 1, "who serves?")
     want(ts.read(b"/n/0/0") == b"x" * 200, "the store is not as it was")
     ended(tool)
+    want(not daemon.heirlooms(), "others may inherit what it has")
 
 
 # ---- no room ----------------------------------------------------------------

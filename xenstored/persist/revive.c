@@ -281,8 +281,7 @@ static int revive_client(const struct revive_options *options,
 	if (options->found->stale || in_doubt(options->found, was->rec.conn)) {
 		log_warn("connection %llu is closed: what it got last is not "
 			 "known", (unsigned long long)was->rec.conn);
-		close(was->rec.fd);
-		return 0;
+		return 0;	/* as it has no owner */
 	}
 	err = sock_new(NULL, options->loop, was->rec.fd, &transport);
 	if (err)
