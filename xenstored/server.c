@@ -395,14 +395,17 @@ static int server_live(struct server *server)
 	log_info("xenstored is ready");
 	server->options->ready(server->options->ready_arg);
 	err = loop_run(server->loop, server_tick, server);
-	if (err)
+	if (err) {
+		/* No orderly end: the next worker goes on with all this. */
 		log_error("the event loop failed: %s", strerror(abs(err)));
+		abort();
+	}
 	if (server->world.live.phase == LIVE_LEAVING)
 		return server_leave(server);
 	unlink(server->options->socket);
 	if (server->vmm_socket)
 		unlink(server->vmm_socket);
-	return err ? 1 : 0;
+	return 0;
 }
 
 int server_run(const struct server_options *options, struct keeper_link *link)
