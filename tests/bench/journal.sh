@@ -49,8 +49,9 @@ cost() {
 	echo "| request | us CPU, journal off | on | ratio | p99 us, off | on | p999 us, off | on |"
 	echo "|---|---:|---:|---:|---:|---:|---:|---:|"
 	for scn in "read" "write" "read vlen=2000" "write vlen=2000" \
-		"read vlen=4000" "write vlen=4000" "write keys=20000" \
-		"deepmk k=100" "tx k=4" "read g=1" "write g=1" \
+		"read vlen=4000" "write vlen=4000" "write keys=5000" \
+		"write keys=20000" "write keys=100000" "deepmk k=100" \
+		"tx k=4" "read g=1" "write g=1" \
 		"write g=1 vlen=2000" "read g=10" "write g=10"; do
 		case $base:$scn in ours:*g=*) continue ;; esac
 		rm -f "$tmp"/*

@@ -397,6 +397,7 @@ static const struct place {
 	{ "account", 2, false },
 	{ "file_begun", 2, false },
 	{ "checkpoint_step", 300, false },
+	{ "deferred", 20, false },
 	{ "checkpoint_commit", 2, false },
 	{ "checkpoint_done", 2, false },
 	{ "revived", 1, false },

@@ -83,9 +83,10 @@ static int finish(struct checkpoint *cp, unsigned int budget, size_t *slices)
 static int add(struct checkpoint *cp, uint64_t epoch, struct records *records,
 	       unsigned int budget, size_t *slices)
 {
-	const struct blob blob = { records->data, records->len };
-	int err = checkpoint_begin(cp, epoch, blob, records->last,
-				   (struct blob){ NULL, 0 });
+	int err = checkpoint_begin(cp, &(struct checkpoint_file){
+		.epoch = epoch,
+		.records = { records->data, records->len },
+		.last = records->last });
 
 	*slices = 0;
 	return err ? err : finish(cp, budget, slices);
@@ -577,6 +578,58 @@ static void damaged_records_leave_the_last_epoch(void **state)
 	talloc_free(cp);
 }
 
+struct asked {
+	char paths[256];
+	const char *never;
+};
+
+static bool defer(void *arg, const char *path)
+{
+	struct asked *asked = arg;
+
+	strcat(strcat(asked->paths, path), " ");
+	return !asked->never || strcmp(path, asked->never);
+}
+
+static void values_that_are_told_again_are_not_written(void **state)
+{
+	struct checkpoint *cp = open_checkpoint(BOOT);
+	struct records r = { .more = grow };
+	struct asked asked = { .never = "/b/c" };
+	struct checkpoint_file file = {
+		.epoch = 2, .defer = defer, .defer_arg = &asked,
+		.defer_max = 100,
+	};
+	size_t slices = 0;
+
+	(void)state;
+	fill(cp);
+	put(&r, "/a", REC_VALUE, "new", 5);
+	put(&r, "/b", REC_VALUE, "with perms", 6);
+	put(&r, "/b", REC_PERMS, "", 7);
+	put(&r, "/b/c", REC_VALUE, "refused", 8);
+	put(&r, "/d", ALL, "created", 9);
+	put(&r, "/d", REC_VALUE, "and written", 10);
+	file.records = (struct blob){ r.data, r.len };
+	file.last = r.last;
+	assert_int_equal(checkpoint_begin(cp, &file), 0);
+	assert_int_equal(finish(cp, 3, &slices), 0);
+	assert_string_equal(asked.paths, "/a /b/c ");
+	holds(cp, "/=@9n0r5b7! /b=with perms@7n0r5b7! /a=y@3n0r5b7! "
+		  "/b/c=refused@8n0r5b7! /d=and written@10n0r5b7! ");
+	/* Too many have changed. */
+	file.epoch = 3;
+	file.defer_max = 4;
+	asked.paths[0] = 0;
+	assert_int_equal(checkpoint_begin(cp, &file), 0);
+	assert_int_equal(finish(cp, 3, &slices), 0);
+	assert_string_equal(asked.paths, "");
+	holds(cp, "/=@9n0r5b7! /b=with perms@7n0r5b7! /a=new@5n0r5b7! "
+		  "/b/c=refused@8n0r5b7! /d=and written@10n0r5b7! ");
+	free(r.data);
+	talloc_free(cp);
+}
+
 static void people_read_it_with_sqlite3(void **state)
 {
 	struct checkpoint *cp = open_checkpoint(BOOT);
@@ -595,9 +648,11 @@ static void people_read_it_with_sqlite3(void **state)
 						     .target = 9 });
 	record_conn(&people, &(struct rec_conn){ .conn = 4, .fd = 11 });
 	record_watch(&people, &(struct rec_watch){ 4, "/a", "tok", 0, -1 });
-	assert_int_equal(checkpoint_begin(cp, 1,
-			(struct blob){ r.data, r.len }, r.last,
-			(struct blob){ people.data, people.len }), 0);
+	assert_int_equal(checkpoint_begin(cp, &(struct checkpoint_file){
+		.epoch = 1,
+		.records = { r.data, r.len },
+		.last = r.last,
+		.people = { people.data, people.len } }), 0);
 	assert_int_equal(finish(cp, 3, &slices), 0);
 	snprintf(command, sizeof(command),
 		 "sqlite3 %s/state.db \"SELECT n.path, n.value, n.permissions,"
@@ -689,6 +744,7 @@ int main(void)
 		TEST(foreign_or_damaged_databases_are_set_aside),
 		TEST(a_full_file_system_leaves_the_last_epoch),
 		TEST(damaged_records_leave_the_last_epoch),
+		TEST(values_that_are_told_again_are_not_written),
 		TEST(people_read_it_with_sqlite3),
 		TEST(who_reads_is_waited_for),
 		TEST(the_directory_may_be_reached_by_a_link),

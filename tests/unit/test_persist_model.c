@@ -75,7 +75,7 @@ struct told {
 
 /* What the killed one had told. */
 struct shared {
-	volatile uint64_t ticks, checkpoints, files;
+	volatile uint64_t ticks, checkpoints, files, deferred;
 	struct told conns[CONNS];
 	volatile uint64_t surplus;	/* lives that had some uncommitted */
 };
@@ -852,18 +852,44 @@ static void same(struct world *w, struct state *s)
 
 /* ---- the toy daemon ------------------------------------------------------ */
 
-static void work_on_checkpoint(struct state *s, unsigned int budget)
+struct toy {
+	struct world *w;
+	struct state s;
+};
+
+/* Some values are told again, their rows stay as they are. */
+static bool defer(void *arg, const char *path)
 {
-	struct blob records;
-	uint32_t last;
-	uint64_t epoch;
+	struct toy *toy = arg;
+	const struct mnode *node = mfind(toy->w, path);
+
+	if (!node)
+		return true;
+	if (rand() % 8 == 0)
+		return false;
+	tell_node(journal_records(toy->s.journal), node, REC_VALUE);
+	if (journal_commit(toy->s.journal))
+		abort();
+	shared->deferred++;
+	return true;
+}
+
+static void work_on_checkpoint(struct toy *toy, unsigned int budget)
+{
+	struct state *s = &toy->s;
+	struct checkpoint_file file = {
+		.people = journal_account_records(s->journal),
+		.defer = defer,
+		.defer_arg = toy,
+		.defer_max = rand() % 3 * 100,
+	};
 	int err;
 
 	if (!checkpoint_running(s->checkpoint)) {
-		if (!journal_oldest(s->journal, &epoch, &records, &last))
+		if (!journal_oldest(s->journal, &file.epoch, &file.records,
+				    &file.last))
 			return;
-		err = checkpoint_begin(s->checkpoint, epoch, records, last,
-				       journal_account_records(s->journal));
+		err = checkpoint_begin(s->checkpoint, &file);
 		if (err)
 			abort();
 	}
@@ -880,21 +906,21 @@ static void __attribute__((noreturn)) toy_daemon(struct world *w,
 						 unsigned int budget,
 						 int64_t steps)
 {
-	struct state s;
+	struct toy toy = { .w = w };
 
 	told_when = steps >= 0;
-	read_back(NULL, &s);
-	if (journal_begin(s.journal, !w->generation, account, w))
+	read_back(NULL, &toy.s);
+	if (journal_begin(toy.s.journal, !w->generation, account, w))
 		abort();
 	for (;;) {
-		tick(w, s.journal);
+		tick(w, toy.s.journal);
 		shared->ticks++;
 		if (steps >= 0 && !steps--)
 			raise(SIGKILL);
-		work_on_checkpoint(&s, budget);
-		if (journal_used(s.journal) >
-		    journal_account(s.journal) + 20000) {
-			if (journal_begin(s.journal, false, account, w))
+		work_on_checkpoint(&toy, budget);
+		if (journal_used(toy.s.journal) >
+		    journal_account(toy.s.journal) + 20000) {
+			if (journal_begin(toy.s.journal, false, account, w))
 				abort();
 			shared->files++;
 		}
@@ -1014,12 +1040,14 @@ static void killed_at_any_moment_it_has_what_it_committed(void **state)
 		shared->ticks = 0;
 	}
 	print_message("# %u kills, %llu ticks, %llu files, %llu checkpoints, "
-		      "%llu with uncommitted input\n",
+		      "%llu values told again, %llu with uncommitted input\n",
 		      n, (unsigned long long)w.generation,
 		      (unsigned long long)shared->files,
 		      (unsigned long long)shared->checkpoints,
+		      (unsigned long long)shared->deferred,
 		      (unsigned long long)shared->surplus);
 	assert_true(shared->checkpoints > 0);
+	assert_true(shared->deferred > 0);
 	assert_true(n < 200 || shared->surplus > 0);
 }
 

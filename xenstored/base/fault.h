@@ -46,6 +46,7 @@
 	X(account)		/* the next journal file is half written */    \
 	X(file_begun)		/* ... and is the current one now */           \
 	X(checkpoint_step)	/* after each step of a slice */               \
+	X(deferred)		/* a value is told again, its row stays */     \
 	X(checkpoint_commit)	/* all is written, not committed */            \
 	X(checkpoint_done)	/* committed, the file is still there */       \
 	X(revived)		/* a worker went on, before its account */

@@ -346,7 +346,7 @@ static int begin_people(struct checkpoint *cp)
 {
 	cp->pos = 0;
 	cp->seq = 0;
-	if (!cp->people.len)
+	if (!cp->file.people.len)
 		return 0;
 	return checkpoint_run(cp, "DELETE FROM domains;"
 				  "DELETE FROM connections;"
@@ -357,7 +357,7 @@ static int write_people(struct checkpoint *cp)
 {
 	int err;
 
-	err = record_reread(cp->people.data, cp->people.len, &cp->pos,
+	err = record_reread(cp->file.people.data, cp->file.people.len, &cp->pos,
 			    &cp->seq, &checkpoint_people, cp);
 	if (err != EAGAIN)
 		return err;
@@ -377,7 +377,7 @@ static int commit(struct checkpoint *cp)
 	const int64_t counter = cp->counter + cp->last;
 	int err;
 
-	err = put_meta(cp, "epoch", cp->next_epoch);
+	err = put_meta(cp, "epoch", cp->file.epoch);
 	if (!err)
 		err = put_meta(cp, "counter", counter);
 	fault_at(checkpoint_commit);
@@ -385,7 +385,7 @@ static int commit(struct checkpoint *cp)
 		err = checkpoint_run(cp, "COMMIT");
 	if (err)
 		return err == -EBUSY ? EBUSY : err;	/* it stays open */
-	cp->epoch = cp->next_epoch;
+	cp->epoch = cp->file.epoch;
 	cp->counter = counter;
 	cp->phase = TRIM;
 	checkpoint_nodes_forget(cp);
@@ -428,8 +428,7 @@ static int one_step(struct checkpoint *cp)
 	}
 }
 
-int checkpoint_begin(struct checkpoint *cp, uint64_t epoch,
-		     struct blob records, uint32_t last, struct blob people)
+int checkpoint_begin(struct checkpoint *cp, const struct checkpoint_file *file)
 {
 	int err;
 
@@ -437,11 +436,9 @@ int checkpoint_begin(struct checkpoint *cp, uint64_t epoch,
 	err = checkpoint_run(cp, "BEGIN IMMEDIATE");
 	if (err)
 		return err;
-	cp->next_epoch = epoch;
-	cp->records = records;
-	cp->next = last;
+	cp->file = *file;
+	cp->next = file->last;
 	cp->last = 0;
-	cp->people = people;
 	cp->phase = EMPTY;
 	return 0;
 }

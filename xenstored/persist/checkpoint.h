@@ -14,7 +14,8 @@
  *			as of the last checkpoint, for people only
  *	meta		schema, boot_id, epoch (journal file), counter
  *
- * H1  The tables are those of one epoch, whenever the process dies.
+ * H1  The tables are those of one epoch, whenever the process dies; but for
+ *     values, with their generations, that a later journal file tells again.
  * H2  A slice does a bounded amount of work; the removal of a large subtree
  *     is spread over several.
  * H3  A database that is damaged, foreign or of another boot is kept as
@@ -52,20 +53,34 @@ int checkpoint_load(struct checkpoint *checkpoint, checkpoint_node_fn *fn,
 /* Starts over with an empty database; the old one is removed. */
 int checkpoint_reset(struct checkpoint *checkpoint);
 
-/*
- * Begins to add the records of a journal file, which must stay where they are;
- * `last`: the place of the last one that changes nodes, see V3 of record.h.
- * `people`: the account for the tables that nobody but people reads; may be
- * empty.
- */
-int checkpoint_begin(struct checkpoint *checkpoint, uint64_t epoch,
-		     struct blob records, uint32_t last, struct blob people);
+/* A retired journal file. */
+struct checkpoint_file {
+	uint64_t epoch;
+	struct blob records;	/* must stay where they are */
+	uint32_t last;		/* place of the last one that changes nodes,
+				 * see V3 of record.h */
+	struct blob people;	/* the account for the tables that nobody but
+				 * people reads; may be empty */
+	/*
+	 * A value has changed, and nothing else of the node: may its row stay
+	 * as it is? True: the value it has now counts already in a later file,
+	 * or the node is gone. Not asked where more than `defer_max` nodes
+	 * have changed.
+	 */
+	bool (*defer)(void *arg, const char *path);
+	void *defer_arg;
+	size_t defer_max;
+};
+
+/* Begins to add its records. */
+int checkpoint_begin(struct checkpoint *checkpoint,
+		     const struct checkpoint_file *file);
 /* Forgets what was begun. */
 void checkpoint_abort(struct checkpoint *checkpoint);
 bool checkpoint_running(const struct checkpoint *checkpoint);
 /*
  * Does some of it: `budget` is about the number of records that are only
- * looked at; a row that is written counts as 16. EAGAIN: more is left. EBUSY:
+ * looked at; a row that is written counts as 16, one that is not as 4. EAGAIN: more is left. EBUSY:
  * somebody reads the tables, so it cannot end; later. 0: done, the file is
  * included. Negative errno: nothing of it is included; it may be
  * begun again (-EUCLEAN: the database is damaged, and only a reset helps).

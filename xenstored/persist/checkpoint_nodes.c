@@ -10,8 +10,8 @@
 #include "base/scoped.h"
 
 #define REMOVE_SLICE 16		/* nodes of a subtree removed in one step */
-#define PLACES_MIN 4096
 #define PERM_TEXT 8		/* of one entry: "r65535!," */
+#define DEFER_WORK 4		/* as many as records that are only read */
 
 /* ---- what is needed of them ---------------------------------------------- */
 
@@ -19,7 +19,7 @@
  * to the next. */
 static int64_t stamp(const struct checkpoint *cp, uint32_t place)
 {
-	return cp->counter + record_seq_at(cp->records.data,
+	return cp->counter + record_seq_at(cp->file.records.data,
 					   record_pos(place));
 }
 
@@ -75,7 +75,7 @@ static const struct record_handlers tell_handlers = {
 /* From the last one to the first. */
 static int tell(struct checkpoint *cp)
 {
-	const unsigned char *data = cp->records.data;
+	const unsigned char *data = cp->file.records.data;
 	size_t pos;
 
 	if (!cp->next) {
@@ -84,7 +84,7 @@ static int tell(struct checkpoint *cp)
 		return 0;
 	}
 	pos = record_pos(cp->next);
-	if (!record_is_whole(data, cp->records.len, pos) ||
+	if (!record_is_whole(data, cp->file.records.len, pos) ||
 	    !record_changes_nodes(data, pos))
 		return -EPROTO;
 	if (!cp->last)
@@ -148,7 +148,7 @@ struct row {
 static int read_row(const struct checkpoint *cp, const struct fate *fate,
 		    struct row *row)
 {
-	const unsigned char *data = cp->records.data;
+	const unsigned char *data = cp->file.records.data;
 	int err = 0;
 
 	row->fate = fate;
@@ -253,6 +253,16 @@ static int sort(struct checkpoint *cp)
 	return err;
 }
 
+/* Is it only a value, which is told again elsewhere? */
+static bool defer(struct checkpoint *cp, const struct fate *fate)
+{
+	if (fates_count(cp->fates) > cp->file.defer_max || fate->created ||
+	    fate->perms || !fate->value || fate->path[fate->len])
+		return false;
+	cp->work += DEFER_WORK;
+	return cp->file.defer(cp->file.defer_arg, fate->path);
+}
+
 static int write_row(struct checkpoint *cp)
 {
 	const struct fate *fate = fates_next(cp->fates);
@@ -263,7 +273,7 @@ static int write_row(struct checkpoint *cp)
 		cp->phase = PEOPLE;
 		return 0;
 	}
-	if (!fate_writes(cp->fates, fate))
+	if (!fate_writes(cp->fates, fate) || defer(cp, fate))
 		return 0;
 	err = read_row(cp, fate, &row);
 	if (err)
@@ -286,7 +296,7 @@ int checkpoint_nodes_step(struct checkpoint *cp)
 	switch (cp->phase) {
 	case EMPTY:
 		cp->phase = TELL;
-		return record_read_at(cp->records.data, 0, &empty_handlers,
+		return record_read_at(cp->file.records.data, 0, &empty_handlers,
 				      cp);
 	case TELL:
 		return tell(cp);

@@ -51,8 +51,7 @@ struct checkpoint {
 	int64_t counter;	/* stamps before the file */
 	/* the file that is being added */
 	enum checkpoint_phase phase;
-	uint64_t next_epoch;
-	struct blob records, people;
+	struct checkpoint_file file;
 	uint32_t next, here;	/* places of the next record, of this one */
 	uint32_t last;		/* the last one's number */
 	size_t pos;		/* of the next one for people, ... */

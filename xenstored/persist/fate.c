@@ -32,7 +32,8 @@ struct fates {
 	bool removals;		/* there are some */
 	size_t common;		/* bytes that all paths begin with */
 	struct place *order;
-	struct run *runs;	/* of FATES_RUN, the last one shorter */
+	struct run *runs;	/* of FATES_RUN, the last one shorter; when all
+				 * are sorted a heap, the least one first */
 	size_t n_runs;
 };
 
@@ -288,6 +289,11 @@ int fates_tell_remove(struct fates *fates, uint32_t here, const char *path)
 
 /* ---- asking -------------------------------------------------------------- */
 
+size_t fates_count(const struct fates *fates)
+{
+	return fates->n;
+}
+
 const struct fate *fates_get(const struct fates *fates, size_t number)
 {
 	return number < fates->n ? &fates->all[number] : NULL;
@@ -324,13 +330,48 @@ static int begin_sort(struct fates *fates)
 	return fates->order && fates->runs ? 0 : -ENOMEM;
 }
 
+static uint64_t least_key(const struct fates *fates, size_t run)
+{
+	return fates->order[fates->runs[run].next].key;
+}
+
+static void sift_down(struct fates *fates, size_t at)
+{
+	size_t least = at, i;
+	struct run run;
+
+	for (;;) {
+		for (i = 2 * at + 1; i <= 2 * at + 2 && i < fates->n_runs; i++)
+			if (least_key(fates, i) < least_key(fates, least))
+				least = i;
+		if (least == at)
+			return;
+		run = fates->runs[at];
+		fates->runs[at] = fates->runs[least];
+		fates->runs[least] = run;
+		at = least;
+	}
+}
+
+static void make_heap(struct fates *fates)
+{
+	size_t i;
+
+	for (i = fates->n_runs / 2; i--;)
+		sift_down(fates, i);
+}
+
 int fates_sort(struct fates *fates)
 {
 	size_t begin = fates->n_runs * FATES_RUN, end = begin + FATES_RUN, i;
 	int err = fates->order ? 0 : begin_sort(fates);
 
-	if (err || begin >= fates->n)
+	if (err)
 		return err;
+	if (begin >= fates->n) {
+		make_heap(fates);
+		return 0;
+	}
 	if (end > fates->n)
 		end = fates->n;
 	for (i = begin; i < end; i++)
@@ -345,15 +386,16 @@ int fates_sort(struct fates *fates)
 
 const struct fate *fates_next(struct fates *fates)
 {
-	struct run *run = fates->runs, *end = run + fates->n_runs;
-	struct run *least = NULL;
+	struct run *run = fates->runs;
+	const struct fate *fate;
 
-	for (; run < end; run++)
-		if (run->next < run->end &&
-		    (!least || fates->order[run->next].key <
-				       fates->order[least->next].key))
-			least = run;
-	return least ? &fates->all[fates->order[least->next++].number] : NULL;
+	if (!fates->n_runs)
+		return NULL;
+	fate = &fates->all[fates->order[run->next++].number];
+	if (run->next == run->end)
+		*run = fates->runs[--fates->n_runs];
+	sift_down(fates, 0);
+	return fate;
 }
 
 bool fate_removes(const struct fate *fate)

@@ -46,6 +46,7 @@ int fates_tell_node(struct fates *fates, uint32_t here,
 		    const struct rec_node *rec);
 int fates_tell_remove(struct fates *fates, uint32_t here, const char *path);
 
+size_t fates_count(const struct fates *fates);
 /* When all was told: by number, NULL behind the last. */
 const struct fate *fates_get(const struct fates *fates, size_t number);
 /*

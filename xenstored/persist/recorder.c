@@ -9,6 +9,7 @@
 #include "base/scoped.h"
 #include "persist/checkpoint.h"
 #include "persist/tell.h"
+#include "store/tree.h"
 
 /* Work on the checkpoint in one tick: so much, and more when much was added to
  * the journal, which the checkpoint has to keep up with. */
@@ -17,8 +18,14 @@
 /* The next file is begun after so many bytes, or so many records, for each is
  * work at a restart; or as many bytes as some accounts, if these are large. */
 #define FILE_BYTES (31u << 18)
-#define FILE_RECORDS 24576
+#define FILE_RECORDS 49152
 #define ACCOUNTS 4
+/* A row of the checkpoint costs some times as much as telling the value again
+ * in the next file. So values that change all the time are written now and then
+ * only, if they are not too many or too large; else with each file. */
+#define DEFER_MS 10000
+#define DEFER_NODES 24576
+#define DEFER_BYTES (2u << 20)	/* in one file */
 /* Memory that is not needed is given back when so little was added in a time.
  */
 #define IDLE_MS 1000
@@ -49,6 +56,10 @@ struct recorder {
 	bool behind;			/* the last checkpoint failed, or waits */
 	uint64_t reader_since;		/* it waits for a reader; 0: it does not */
 	uint64_t retry_at, people_at, idle_at;
+	uint64_t rows_at;		/* all rows are to be written then */
+	/* told again in this file, for the sake of the one before */
+	uint32_t deferred;
+	size_t deferred_bytes;
 	size_t worked;			/* bytes of the file at the last work */
 	size_t idled;			/* ... when idle_at was set */
 	uint64_t checkpoints, failures;
@@ -298,8 +309,9 @@ static bool file_is_full(const struct recorder *r)
 
 	if (limit < FILE_BYTES)
 		limit = FILE_BYTES;
-	return used > limit || (journal_changes(r->journal) > FILE_RECORDS &&
-				used > account * ACCOUNTS);
+	return used > limit ||
+	       (journal_changes(r->journal) > FILE_RECORDS + r->deferred &&
+		used > account * ACCOUNTS);
 }
 
 /* Told when it gets worse, and when all is well again: not at every try. */
@@ -463,23 +475,47 @@ static void checkpoint_failed(struct recorder *r, int err, uint64_t now)
 		log_error("cannot begin a new one: %s", strerror(-err));
 }
 
+/* The record counts at once, for the row's fate is decided with that. */
+static bool defer(void *arg, const char *path)
+{
+	struct recorder *r = arg;
+	const struct node *node = tree_find(store_root(r->store), path);
+	size_t used = journal_used(r->journal);
+
+	if (!node)
+		return true;	/* as the file tells, too */
+	if (r->deferred_bytes + node_value(node).len > DEFER_BYTES)
+		return false;
+	tell_value(to(r), path, node);
+	if (journal_commit(r->journal))
+		return false;
+	r->deferred_bytes += journal_used(r->journal) - used;
+	r->deferred++;
+	fault_at(deferred);
+	return true;
+}
+
 static bool begin_checkpoint(struct recorder *r, uint64_t now)
 {
-	struct blob records, people = journal_account_records(r->journal);
-	uint32_t last;
-	uint64_t epoch;
+	struct blob account = journal_account_records(r->journal);
+	struct checkpoint_file file = { .defer = defer, .defer_arg = r };
 	int err;
 
-	if (now < r->retry_at ||
-	    !journal_oldest(r->journal, &epoch, &records, &last))
+	if (now < r->retry_at || !journal_oldest(r->journal, &file.epoch,
+						 &file.records, &file.last))
 		return false;
-	if (now < r->people_at)
-		people.len = 0;
-	else
-		r->people_at = now + (people.len > PEOPLE_SMALL ?
+	if (now >= r->people_at) {
+		file.people = account;
+		r->people_at = now + (account.len > PEOPLE_SMALL ?
 					      PEOPLE_LARGE_MS : PEOPLE_MS);
+	}
+	if (now >= r->rows_at)
+		r->rows_at = now + DEFER_MS;
+	else
+		file.defer_max = DEFER_NODES;
+	r->deferred = r->deferred_bytes = 0;
 	r->reader_since = 0;
-	err = checkpoint_begin(r->checkpoint, epoch, records, last, people);
+	err = checkpoint_begin(r->checkpoint, &file);
 	if (err)
 		checkpoint_failed(r, err, now);
 	return !err;
@@ -511,6 +547,7 @@ static bool work_on_checkpoint(struct recorder *r, uint64_t now)
 	if (now < r->retry_at)
 		return false;
 	err = checkpoint_step(r->checkpoint, WORK + added / BYTES_PER_WORK);
+	r->worked = journal_used(r->journal);
 	if (err == EAGAIN)
 		return true;
 	if (err == EBUSY) {
@@ -566,11 +603,15 @@ bool recorder_work(struct recorder *r, uint64_t now)
 	idle = is_idle(r, now);
 	if (idle)
 		journal_drop_spare(r->journal);
+	idle = idle && file_is_large(r);
 	/* One after the other: the log grows meanwhile. */
-	if ((file_is_full(r) || (idle && file_is_large(r))) && now >= r->retry_at &&
-	    !journal_oldest(r->journal, &epoch, &records, &last) &&
-	    !begin_file(r, false))
-		r->retry_at = now + RETRY_MS;
+	if ((idle || file_is_full(r)) && now >= r->retry_at &&
+	    !journal_oldest(r->journal, &epoch, &records, &last)) {
+		if (!begin_file(r, false))
+			r->retry_at = now + RETRY_MS;
+		if (idle)
+			r->rows_at = 0;
+	}
 	return work_on_checkpoint(r, now);
 }
 

@@ -67,8 +67,7 @@ void tell_changes(struct records *out, const struct changeset *set)
 			i = tell_created(out, set, i);
 			break;
 		case CHANGE_VALUE:
-			tell_node(out, change->path, REC_VALUE, 0,
-				  change->after);
+			tell_value(out, change->path, change->after);
 			break;
 		case CHANGE_PERMS:
 			tell_node(out, change->path, REC_PERMS, 0,
@@ -80,6 +79,12 @@ void tell_changes(struct records *out, const struct changeset *set)
 			break;
 		}
 	}
+}
+
+void tell_value(struct records *out, const char *path,
+		const struct node *node)
+{
+	tell_node(out, path, REC_VALUE, 0, node);
 }
 
 /* ---- domains ------------------------------------------------------------- */

@@ -19,6 +19,10 @@
 /* The nodes that were changed. */
 void tell_changes(struct records *out, const struct changeset *set);
 
+/* The value that a node has, and its generation. */
+void tell_value(struct records *out, const char *path,
+		const struct node *node);
+
 /* What there is to tell of a domain, to a journal or to a successor. */
 struct rec_domain tell_of_domain(const struct domain *domain);
 void tell_domain(struct records *out, const struct domain *domain);
