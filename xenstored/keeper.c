@@ -285,14 +285,15 @@ static void worker_start(struct keeper *k)
 }
 
 /* That a worker is killed from outside, by hand or for want of memory, says
- * nothing about what it has read. */
+ * nothing about what it has read. Nor does the end of one (0) whose keeper has
+ * died as well. */
 void keeper_back_off(struct keeper *k, int how)
 {
 	struct keeper_shared *s = k->shared;
 
 	if (s->ready)
 		s->failures = 0;
-	else if (how != -SIGKILL)
+	else if (how && how != -SIGKILL)
 		s->failures++;
 	s->quick = keeper_now_ms() - s->started < QUICK_MS ? s->quick + 1 : 0;
 	k->start_at = keeper_now_ms();

@@ -24,6 +24,7 @@ enum mode {
 	MODE_SERVE,		/* ready, then wait for orders */
 	MODE_RETURN,		/* return `arg` before being ready */
 	MODE_CRASH,		/* abort before being ready */
+	MODE_SLOW,		/* as MODE_SERVE, but never ready */
 };
 
 enum order {
@@ -150,7 +151,8 @@ static int worker(void *arg, struct keeper_link *link)
 		toy->pipe[0] = fds[0];
 		toy->pipe[1] = fds[1];
 	}
-	keeper_ready(link);
+	if (toy->mode != MODE_SLOW)
+		keeper_ready(link);
 	toy->worker = getpid();
 	for (;;) {
 		if (hup)
@@ -372,6 +374,30 @@ static void keeper_and_worker_killed_together_are_both_replaced(void **state)
 }
 
 /* K3 */
+/* They are nobody's children by then: how they ended is not known. */
+static void workers_killed_with_their_keepers_have_not_failed(void **state)
+{
+	pid_t keeper = start(MODE_SLOW, 0), first = keeper, w = 0, next;
+	int i;
+
+	(void)state;
+	for (i = 0; i < 4; i++) {
+		w = next_worker(w);
+		assert_int_equal(toy->failures, 0);
+		eventually(has_standby(keeper));
+		kill(keeper, SIGKILL);
+		kill(w, SIGKILL);
+		if (!i)
+			ended(first);
+		eventually((next = in_pid_file()) && next != keeper);
+		keeper = next;
+	}
+	w = next_worker(w);
+	assert_int_equal(toy->failures, 0);
+	kill(keeper, SIGTERM);
+	eventually(kill(keeper, 0) < 0 && kill(w, 0) < 0);
+}
+
 static void a_worker_that_cannot_start_ends_the_keeper(void **state)
 {
 	(void)state;
@@ -639,6 +665,8 @@ int main(void)
 	a_worker_does_not_find_what_a_keeper_has_open),
 		cmocka_unit_test(
 	keeper_and_worker_killed_together_are_both_replaced),
+		cmocka_unit_test(
+	workers_killed_with_their_keepers_have_not_failed),
 		cmocka_unit_test(a_worker_that_cannot_start_ends_the_keeper),
 		cmocka_unit_test(
 	five_crashes_without_anybody_ready_end_the_keeper),
