@@ -496,6 +496,13 @@ const char *keeper_left(const struct keeper_link *link)
 	return link->keeper->left;
 }
 
+const char *keeper_left_note(const struct keeper_link *link)
+{
+	const char *left = link->keeper->left;
+
+	return left ? left + strlen(left) + 1 : "";
+}
+
 void keeper_ready(struct keeper_link *link)
 {
 	link->keeper->shared->ready = true;

@@ -75,6 +75,8 @@ uint32_t keeper_failures(const struct keeper_link *link);
 /* The state file that the program of keeper_exec() was to take, and has not;
  * NULL: there was none. Who takes it removes it. */
 const char *keeper_left(const struct keeper_link *link);
+/* The note that keeper_exec() was given with it; "" if there was none. */
+const char *keeper_left_note(const struct keeper_link *link);
 /* This worker serves. */
 void keeper_ready(struct keeper_link *link);
 
@@ -118,11 +120,12 @@ int keeper_fd(const struct keeper_link *link);
  * `state` (or NULL) is a file that the program removes when it has taken over.
  * If it and all that it has started end before, or have not done so after 10 s
  * (they are killed then), another worker follows in another process, and finds
- * the file in keeper_left(). There is never a worker of both.
+ * the file in keeper_left(). There is never a worker of both. `note` is for
+ * that worker alone.
  *
  * Waits for the keeper, at most a second. Negative errno.
  */
-int keeper_exec(struct keeper_link *link, const char *state,
+int keeper_exec(struct keeper_link *link, const char *state, const char *note,
 		char *const argv[]);
 
 #endif

@@ -45,10 +45,11 @@ struct keeper {
 	uint64_t start_at;	/* ms: when the next worker may start */
 	uint64_t kill_at;	/* ms: patience with a worker told to end */
 	uint64_t check_until;	/* ms */
-	char *next;		/* a successor: state file, then argv, each with
-				 * its NUL */
+	char *next;		/* a successor: state file, note, then argv,
+				 * each with its NUL */
 	size_t next_len;
-	char *left;		/* a state file that a successor did not take */
+	char *left;		/* a state file that a successor did not take,
+				 * and its note */
 	int *inherited;		/* see keeper_inherited(); NULL but while a
 				 * worker is being started, and in it */
 	size_t n_inherited;

@@ -201,7 +201,8 @@ static void guard_start(struct keeper *k)
 void keeper_exec_next(struct keeper *k)
 {
 	char *argv[KEEPER_REQUEST_MAX / 2 + 1];
-	char *p = k->next + strlen(k->next) + 1;
+	const char *note = k->next + strlen(k->next) + 1;
+	char *p = (char *)note + strlen(note) + 1;
 	struct keeper_shared *s = k->shared;
 	size_t n = 0;
 

@@ -102,11 +102,13 @@ void keeper_check_end(struct keeper *k)
 
 static int exec_prepare(struct keeper *k, const char *text, size_t len)
 {
+	const char *end = text + len, *file = text;
 	char *copy;
-	const char *file = text + strlen(text) + 1;
 	int err;
 
-	err = file < text + len ? look_at(file) : -EINVAL;
+	for (int i = 0; i < 2 && file < end; i++)
+		file += strlen(file) + 1;
+	err = file < end ? look_at(file) : -EINVAL;
 	if (err)
 		return err;
 	copy = malloc(len);
@@ -230,7 +232,7 @@ static int add_text(char *text, size_t *len, const char *what)
 	return 0;
 }
 
-int keeper_exec(struct keeper_link *link, const char *state,
+int keeper_exec(struct keeper_link *link, const char *state, const char *note,
 		char *const argv[])
 {
 	char text[KEEPER_REQUEST_MAX];
@@ -238,6 +240,8 @@ int keeper_exec(struct keeper_link *link, const char *state,
 	int err;
 
 	err = add_text(text, &len, state ? state : "");
+	if (!err)
+		err = add_text(text, &len, note);
 	for (i = 0; !err && argv[i]; i++)
 		err = add_text(text, &len, argv[i]);
 	if (err)

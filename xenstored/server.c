@@ -318,9 +318,13 @@ static int server_checked(void *arg)
 	return keeper_checked(((struct server *)arg)->link);
 }
 
-static int server_exec(void *arg, const char *state, char *const argv[])
+static int server_exec(void *arg, const char *state, uint32_t asker,
+		       char *const argv[])
 {
-	return keeper_exec(((struct server *)arg)->link, state, argv);
+	char note[16];
+
+	snprintf(note, sizeof(note), "%u", asker);
+	return keeper_exec(((struct server *)arg)->link, state, note, argv);
 }
 
 void server_offer_live_update(struct server *server, bool asked_again)

@@ -315,6 +315,7 @@ static int server_take_back(struct server *server, struct keeper_link *link,
 			    struct legacy *legacy)
 {
 	const char *left = keeper_left(link);
+	int err;
 
 	if (!left || keeper_failures(link) >= HOPELESS ||
 	    legacy->found.segments || access(left, R_OK))
@@ -322,7 +323,12 @@ static int server_take_back(struct server *server, struct keeper_link *link,
 	snprintf(legacy->file, sizeof(legacy->file), "%s", left);
 	node_unref(legacy->nodes.root);
 	legacy->nodes = (struct revival){ 0 };
-	return server_take_over(server, legacy);
+	err = server_take_over(server, legacy);
+	if (!err)
+		handover_amend(legacy->image,
+			       strtoul(keeper_left_note(link), NULL, 10),
+			       "The new binary failed, the old one goes on.");
+	return err;
 }
 
 /* Nodes to a tree beside the store, everything else to the image. Who cannot

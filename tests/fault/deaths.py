@@ -383,11 +383,13 @@ def no_more_descriptors(stage):
 
 # ---- successors that fail ---------------------------------------------------
 
-def successor(stage, deed):
-    """A program that accepts the state, and then does this."""
+def successor(stage, deed, ours=True):
+    """A program that accepts the state, if it is like ours, and then does
+    this."""
     path = os.path.join(stage.dir, "next")
+    mark = "xenstored live update, state check 1" if ours else "another one"
     with open(path, "w") as f:
-        f.write("#!/bin/sh\n# xenstored live update, state check 1\n"
+        f.write(f"#!/bin/sh\n# {mark}\n"
                 "case \"$*\" in *--check-state*) exit 0;; esac\n"
                 f"{deed}\n")
     os.chmod(path, 0o755)
@@ -411,10 +413,11 @@ def without_a_journal(stage):
     guest.ask("WATCH", b"/a\0t\0")
     guest.hear()
     for i, deed in enumerate(["exit 1", "kill -9 $$"]):
-        tool = update(daemon, successor(stage, deed))
+        tool = update(daemon, successor(stage, deed, ours=i))
         daemon.await_said("the new program failed", i + 1)
         want(ts.read(b"/a") == b"1", "the store is not as it was")
         ended(tool)
+        want(tool.returncode == 3, "who asked for it is told it was done")
         ts.write(b"/a", b"1")
         want(guest.hear(5) == (OP["WATCH_EVENT"], b"/a\0t\0"), "no event")
         want(guest.ask("READ", b"/a\0") == b"1", "a guest is lost")

@@ -118,7 +118,7 @@ static void obey(struct keeper_link *link)
 		toy->result = check_and_wait(link);
 		break;
 	case ORDER_EXEC:
-		toy->result = keeper_exec(link, toy->state, argv);
+		toy->result = keeper_exec(link, toy->state, "note", argv);
 		break;
 	case ORDER_CLOSE:
 		fd = toy->pipe[0];

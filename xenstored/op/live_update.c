@@ -89,7 +89,8 @@ static void state_path(const struct live_update *live, const char *name,
 }
 
 static int write_state(struct op_world *world, const char *file,
-		       const struct session *asker, struct blob reply)
+		       const struct session *asker, struct blob reply,
+		       uint32_t *asker_id)
 {
 	const struct live_update *live = &world->live;
 
@@ -102,7 +103,7 @@ static int write_state(struct op_world *world, const char *file,
 		.version = live->version,
 		.private = live->ours,
 		.asker = asker,
-		.reply = reply });
+		.reply = reply }, asker_id);
 }
 
 /* ---- phases -------------------------------------------------------------- */
@@ -297,10 +298,12 @@ static int begin_check(struct request *req)
 {
 	struct live_update *live = &req->world->live;
 	char path[PATH_MAX];
+	uint32_t nobody;
 	int err;
 
 	state_path(live, CHECK_FILE, path, sizeof(path));
-	err = write_state(req->world, path, NULL, (struct blob){ NULL, 0 });
+	err = write_state(req->world, path, NULL, (struct blob){ NULL, 0 },
+			  &nobody);
 	if (!err)
 		err = live->ops->check(live->arg, live->file, path);
 	if (err) {
@@ -353,6 +356,7 @@ static int live_go(struct request *req)
 		struct xsd_sockmsg hdr;
 		char text[3];
 	} reply = { req->hdr, "OK" };
+	uint32_t asker;
 	int err;
 
 	reply.hdr.len = sizeof(reply.text);
@@ -360,13 +364,14 @@ static int live_go(struct request *req)
 	state_path(live, STATE_FILE, path, sizeof(path));
 	err = write_state(world, path, req->session,
 			  (struct blob){ &reply, sizeof(reply.hdr) +
-						 sizeof(reply.text) });
+						 sizeof(reply.text) },
+			  &asker);
 	if (err) {
 		forget_file(live);
 		return reply_string(req, "Dump live state failed: %s",
 				    strerror(-err));
 	}
-	err = live->ops->exec(live->arg, path, argv);
+	err = live->ops->exec(live->arg, path, asker, argv);
 	if (err) {
 		unlink(path);
 		forget_file(live);

@@ -20,10 +20,12 @@
 
 /* What the server does for it. */
 struct live_update_ops {
-	/* keeper_check(), keeper_checked(), keeper_exec() */
+	/* keeper_check(), keeper_checked(), keeper_exec(); `asker` is as
+	 * handover_write() says, and is told if the program fails */
 	int (*check)(void *arg, const char *file, const char *state);
 	int (*checked)(void *arg);
-	int (*exec)(void *arg, const char *state, char *const argv[]);
+	int (*exec)(void *arg, const char *state, uint32_t asker,
+		    char *const argv[]);
 };
 
 enum live_update_phase {

@@ -66,6 +66,7 @@ struct writing {
 	struct stream_writer *out;
 	TALLOC_CTX *scratch;
 	uint32_t id;			/* of the connection that is told */
+	uint32_t asker;			/* ... of who asked */
 	char *data;			/* its output */
 	size_t len;
 	uint16_t begun;
@@ -257,8 +258,10 @@ static void put_session(struct writing *w, const struct session *session)
 	w->len = 0;
 	w->begun = 0;
 	conn_each_queued(session->conn, add_message, w);
-	if (session == w->from->asker)
+	if (session == w->from->asker) {
+		w->asker = w->id;
 		add_bytes(w, w->from->reply.data, w->from->reply.len);
+	}
 	conn.out = (struct blob){ w->data, w->len };
 	conn.out_begun = w->begun;
 	stream_write_conn(w->out, &conn);
@@ -331,7 +334,8 @@ static int write_all(struct writing *w)
 	return w->err ? w->err : err;
 }
 
-int handover_write(const char *file, const struct handover *from)
+int handover_write(const char *file, const struct handover *from,
+		   uint32_t *asker)
 {
 	scoped_talloc TALLOC_CTX *ctx = talloc_new(NULL);
 	struct writing w = { .from = from, .scratch = talloc_new(ctx) };
@@ -351,6 +355,7 @@ int handover_write(const char *file, const struct handover *from)
 		err = -errno;
 	if (err)
 		unlink(file);
+	*asker = w.asker;
 	return err;
 }
 
@@ -640,6 +645,27 @@ int handover_read(struct blob state, struct image *image,
 	if (image->generation < r.generation)
 		image->generation = r.generation;
 	return err;
+}
+
+void handover_amend(struct image *image, uint32_t asker, const char *text)
+{
+	const struct image_conn *conn = image_conn(image, asker);
+	const struct image_message *message;
+	struct rec_count last = { asker, 0 };
+	struct xsd_sockmsg hdr;
+
+	if (!conn || list_empty(&conn->out))
+		return;
+	list_for_each(message, &conn->out, in_conn)
+		last.n++;
+	last.n--;
+	message = list_entry(conn->out.prev, struct image_message, in_conn);
+	memcpy(&hdr, message->data, sizeof(hdr));
+	hdr.len = strlen(text) + 1;
+	if (image_handlers.dropped(image, &last))
+		return;
+	image_handlers.output(image, &(struct rec_output){
+		asker, 0, { &hdr, sizeof(hdr) }, { text, hdr.len } });
 }
 
 int handover_check(struct blob state, struct stream_fault *fault)

@@ -26,9 +26,11 @@ struct handover {
 	struct blob reply;		/* header and payload */
 };
 
-/* Writes `file` anew, mode 0600. Negative errno; no file is left then. -E2BIG:
- * a connection has more unread input than another kind of daemon can take. */
-int handover_write(const char *file, const struct handover *from);
+/* Writes `file` anew, mode 0600; *asker is how it calls who asked, or 0.
+ * Negative errno; no file is left then. -E2BIG: a connection has more unread
+ * input than another kind of daemon can take. */
+int handover_write(const char *file, const struct handover *from,
+		   uint32_t *asker);
 
 /*
  * Tells a stream, or oxenstored's dump, to an image. Local ports, positions of
@@ -37,6 +39,10 @@ int handover_write(const char *file, const struct handover *from);
  */
 int handover_read(struct blob state, struct image *image,
 		  struct stream_fault *fault);
+
+/* It is we who go on after all: the reply that was for who asked, or rather the
+ * text of it, is another. */
+void handover_amend(struct image *image, uint32_t asker, const char *text);
 
 /* Could we go on with it? As handover_read(). */
 int handover_check(struct blob state, struct stream_fault *fault);
