@@ -93,6 +93,9 @@ static int tell(struct checkpoint *cp)
 	cp->next = record_before_at(data, pos);
 	if (cp->next >= cp->here)
 		return -EPROTO;
+	/* It is a while since they were written. */
+	if (cp->next)
+		__builtin_prefetch(data + record_pos(cp->next));
 	return record_read_at(data, pos, &tell_handlers, cp);
 }
 

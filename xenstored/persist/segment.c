@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #define MAGIC "xsjournl"
-#define VERSION 5
+#define VERSION 6
 #define HEADER_SIZE 4096
 #define STEP ((size_t)1 << 20)	/* by which files grow */
 #define SIZE_MAX_MAPPED ((size_t)1 << 30)	/* address space kept for each */
