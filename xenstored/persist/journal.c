@@ -381,8 +381,7 @@ static void drop_older(struct journal *journal, struct segment *but)
 			continue;
 		if (but->in_memory && !segment->in_memory)
 			continue;	/* old, but all that has a name */
-		if ((segment->damaged || segment->header->stale) &&
-		    !segment->in_memory)
+		if (segment->damaged && !segment->in_memory)
 			set_aside(journal, segment->epoch);
 		else
 			remove_file(journal, segment->epoch);
