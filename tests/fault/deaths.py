@@ -476,6 +476,35 @@ def stopped_successor(stage):
     want(not daemon.heirlooms(), "others may inherit what it has")
 
 
+def journal_files(daemon):
+    """The numbers of those that are used, sorted."""
+    return sorted(int(name.split(".")[1]) for name in os.listdir(daemon.dir)
+                  if name.startswith("journal.") and
+                  name.split(".")[1:][-1].isdigit())
+
+
+def another_version(stage):
+    """a death after an update from one whose journal cannot be read"""
+    daemon = stage.daemon()
+    ts, guest = Client(daemon.socket, PATIENCE), Plain(Vmm(daemon.vmm), 1)
+    ts.write(b"/a", b"1")
+    ts.call("SET_PERMS", b"/a\0r0\0")
+    daemon.kill_worker()
+    end = time.monotonic() + PATIENCE	# until one is in the checkpoint
+    while journal_files(daemon) != [2]:
+        want(time.monotonic() < end, f"files: {journal_files(daemon)}")
+        time.sleep(.01)
+    with open(os.path.join(daemon.dir, "journal.2"), "r+b") as f:
+        f.seek(8)
+        f.write(b"x")
+    ended(update(daemon, os.path.join(BUILD, "xenstored")))
+    want(daemon.said("it has another version") == 1, "it can read it?")
+    want(ts.read(b"/a") == b"1", "the update has lost something")
+    daemon.kill_worker()
+    want(ts.read(b"/a") == b"1", "the death has lost something")
+    want(guest.ask("READ", b"/a\0") == b"1", "a guest is lost")
+
+
 # ---- no room ----------------------------------------------------------------
 
 def fill(path):
@@ -529,7 +558,7 @@ def no_room(stage, small):
 
 CASES = [waiting_events, above_the_limits, fresh_ring, any_port,
          no_more_descriptors, requests_of_vmms, without_a_journal,
-         stopped_successor, full_file_system]
+         stopped_successor, another_version, full_file_system]
 
 
 def run(case):

@@ -270,6 +270,23 @@ static void a_missing_file_is_noticed(void **state)
 	talloc_free(j);
 }
 
+/* J2: what is in the checkpoint is passed, even if nothing can be read. */
+static void numbers_go_on_behind_the_checkpoint(void **state)
+{
+	struct journal *j = open_journal();
+	struct journal_found found;
+
+	(void)state;
+	journal_passed(j, 7);
+	begin(j, true, 110);
+	assert_int_equal(journal_epoch(j), 8);
+	talloc_free(j);
+	j = open_journal();
+	replay(j, 7, &found);
+	assert_int_equal(found.segments, 1);
+	talloc_free(j);
+}
+
 static void patch(const char *name, off_t at, const void *data, size_t len)
 {
 	int fd = open(in_dir(name), O_RDWR);
@@ -664,6 +681,7 @@ int main(void)
 		TEST(what_it_was_doing_is_found),
 		TEST(files_go_when_they_are_in_the_checkpoint),
 		TEST(a_missing_file_is_noticed),
+		TEST(numbers_go_on_behind_the_checkpoint),
 		TEST(damage_anywhere_ends_the_reading_before_it),
 		TEST(foreign_files_are_set_aside),
 		TEST(a_file_that_is_cut_off_is_read_up_to_there),

@@ -113,6 +113,12 @@ static int journal_take(struct journal *journal, uint64_t epoch)
 	return 0;
 }
 
+void journal_passed(struct journal *journal, uint64_t epoch)
+{
+	if (journal->epoch < epoch)
+		journal->epoch = epoch;
+}
+
 static bool has_epoch(const struct journal *journal, uint64_t epoch)
 {
 	const struct segment *segment;
@@ -301,8 +307,7 @@ int journal_replay(struct journal *journal, uint64_t after,
 	int err;
 
 	*found = (struct journal_found){ 0 };
-	if (journal->epoch < after)
-		journal->epoch = after;
+	journal_passed(journal, after);
 	drop_up_to(journal, after);
 	list_for_each(segment, &journal->segments, in_journal)
 	{
@@ -402,7 +407,8 @@ static uint64_t next_epoch(const struct journal *journal)
 {
 	const struct segment *last = last_segment(journal);
 
-	return last ? last->epoch + 1 : journal->epoch + 1;
+	return (last && last->epoch > journal->epoch ? last->epoch :
+						       journal->epoch) + 1;
 }
 
 int journal_begin(struct journal *journal, bool all,

@@ -58,6 +58,10 @@ struct journal_found {
 int journal_new(TALLOC_CTX *ctx, const char *dir,
 		void (*say)(const char *text), struct journal **out);
 
+/* This epoch is in the checkpoint: what is begun comes behind it, or the next
+ * start would take it for something old. */
+void journal_passed(struct journal *journal, uint64_t epoch);
+
 /* A start from nothing: removes all files, or sets them aside. */
 void journal_discard(struct journal *journal, bool keep);
 
@@ -75,8 +79,8 @@ typedef void journal_account_fn(void *arg, struct records *to, bool all);
 
 /*
  * Begins the next file with an account. With `all` nothing before it is
- * needed: older files are removed, or set aside if they were damaged or
- * stale. Between ticks only. Negative errno: as before.
+ * needed: older files are removed, or set aside if they were damaged. Between
+ * ticks only. Negative errno: as before.
  */
 int journal_begin(struct journal *journal, bool all,
 		  journal_account_fn *account, void *arg);

@@ -269,6 +269,7 @@ int recorder_new(TALLOC_CTX *ctx, const struct recorder_options *options,
 		if (err)
 			return err;
 	}
+	journal_passed(r->journal, checkpoint_epoch(r->checkpoint));
 	*out = TAKE(r);
 	return 0;
 }
