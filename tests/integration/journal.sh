@@ -37,6 +37,14 @@ stop() {
 	kill "$pid" && wait "$pid"
 }
 trap '[ -z "$pid" ] || kill_group "$pid"; umount "$dir/run" 2>/dev/null; rm -rf "$dir"' EXIT
+# The one whose memory has the journal.
+serving() {
+	local p
+
+	for p in $(pgrep -P "$pid"); do
+		grep -q 'journal' "/proc/$p/maps" && echo "$p"
+	done
+}
 tree() { timeout 5 xenstore-ls -fp; }
 
 start
@@ -86,8 +94,7 @@ start -R
 tree | grep -q /t/
 ok $((!$?)) "-R starts empty"
 xenstore-write /t/new 1
-kill -9 "$(pgrep -P "$pid" | while read -r p; do
-	grep -q 'SigCgt:.*4003$' "/proc/$p/status" && echo "$p"; done)"
+kill -9 "$(serving)"
 sleep 0.2
 [ "$(timeout 5 xenstore-read /t/new)" = 1 ]
 ok $? "and is no reason to forget when only the worker dies"
@@ -177,21 +184,7 @@ ok $? "of a journal that is cut off all that is there is read"
 stop
 rm -f "$dir"/run/*.bad
 
-start -R --journal off
-xenstore-write /t/x 1
-grep -q off <<<"$($control journal)"
-ok $? "CONTROL journal tells that there is none"
-stop
-start --journal off
-tree | grep -q /t/x
-ok $((!$?)) "without a journal nothing is kept"
-stop
-start --journal "$dir/nowhere"
-grep -q 'cannot keep a journal' "$dir/log" && timeout 5 xenstore-write /t/y 1
-ok $? "a directory that is not there is told, and it serves"
-stop
-
-# heals WHAT: and then has kept all
+# heals WHAT [OPTION...]: and then has kept all
 heals() {
 	for i in {1..300}; do
 		grep -q '^written' <<<"$($control journal)" && break
@@ -202,11 +195,27 @@ heals() {
 	xenstore-write /t/late 1
 	tree >"$dir/before"
 	kill_group "$pid"
-	start
+	start "${@:2}"
 	tree | cmp -s - "$dir/before"
 	ok $? "and nothing is missing after that"
 	stop
 }
+
+start -R --journal off
+xenstore-write /t/x 1
+grep -q off <<<"$($control journal)"
+ok $? "CONTROL journal tells that there is none"
+stop
+start --journal off
+tree | grep -q /t/x
+ok $((!$?)) "without a journal nothing is kept"
+stop
+start --journal "$dir/later"
+grep -q 'cannot write the journal.*No such file' "$dir/log" &&
+	timeout 5 xenstore-write /t/y 1
+ok $? "a directory that is not there is told, and it serves"
+mkdir "$dir/later"
+heals "when it is there it is used" --journal "$dir/later"
 
 # A small file system of our own
 if mount -t tmpfs -o size=8m none "$dir/run" 2>/dev/null; then
@@ -227,6 +236,18 @@ if mount -t tmpfs -o size=8m none "$dir/run" 2>/dev/null; then
 	sleep 2.2	# it tries again each second
 	[ -z "$(grep -o 'cannot [a-z ]*' "$dir/log" | sort | uniq -d)" ]
 	ok $? "... once"
+	rm "$dir/run/filler"
+	heals "with room again it heals"
+	rm -f "$dir"/run/*
+	head -c 8m /dev/zero >"$dir/run/filler" 2>/dev/null
+	start
+	grep -q 'cannot write the journal' "$dir/log" &&
+		timeout 5 xenstore-write /t/early 1
+	ok $? "full at the start: it says so, and clients are served"
+	kill -9 "$(serving)"
+	sleep 0.2
+	[ "$(timeout 5 xenstore-read /t/early)" = 1 ]
+	ok $? "... and the death of who serves them costs nothing"
 	rm "$dir/run/filler"
 	heals "with room again it heals"
 	umount "$dir/run"

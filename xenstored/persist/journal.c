@@ -51,16 +51,24 @@ static void path_of(const struct journal *journal, uint64_t epoch,
 		 (unsigned long long)epoch, suffix);
 }
 
-static void set_aside(const struct journal *journal, uint64_t epoch)
+void journal_passed(struct journal *journal, uint64_t epoch)
+{
+	if (journal->epoch < epoch)
+		journal->epoch = epoch;
+}
+
+static void set_aside(struct journal *journal, uint64_t epoch)
 {
 	char from[PATH_MAX], to[PATH_MAX];
 
 	path_of(journal, epoch, "", from, sizeof(from));
 	path_of(journal, epoch, ".bad", to, sizeof(to));
-	if (rename(from, to))
-		say(journal, "cannot set %s aside: %s", from, strerror(errno));
-	else
+	if (!rename(from, to)) {
 		say(journal, "%s is kept as %s", from, to);
+		return;
+	}
+	say(journal, "cannot set %s aside: %s", from, strerror(errno));
+	journal_passed(journal, epoch);
 }
 
 static void remove_file(const struct journal *journal, uint64_t epoch)
@@ -111,12 +119,6 @@ static int journal_take(struct journal *journal, uint64_t epoch)
 	}
 	journal_enter(journal, segment);
 	return 0;
-}
-
-void journal_passed(struct journal *journal, uint64_t epoch)
-{
-	if (journal->epoch < epoch)
-		journal->epoch = epoch;
 }
 
 static bool has_epoch(const struct journal *journal, uint64_t epoch)
@@ -188,13 +190,15 @@ static int journal_look(struct journal *journal)
 	int err = 0;
 
 	if (!dir)
-		return -errno;
-	while (!err && (entry = readdir(dir))) {
+		say(journal, "cannot look for a journal in %s: %s",
+		    journal->dir, strerror(errno));
+	while (dir && !err && (entry = readdir(dir))) {
 		epoch = epoch_of_name(entry->d_name);
 		if (epoch)
 			err = journal_take(journal, epoch);
 	}
-	closedir(dir);
+	if (dir)
+		closedir(dir);
 	return err;
 }
 
@@ -210,12 +214,12 @@ static int read_boot_id(struct journal *journal)
 	return n == BOOT_ID_LEN ? 0 : -EIO;
 }
 
-static int remove_spare(const struct journal *journal)
+static void remove_spare(const struct journal *journal)
 {
 	char path[PATH_MAX];
 
 	snprintf(path, sizeof(path), "%s/" SPARE, journal->dir);
-	return unlink(path) && errno != ENOENT && errno != EROFS ? -errno : 0;
+	unlink(path);
 }
 
 static int no_more(struct records *records, size_t need)
@@ -241,10 +245,10 @@ int journal_new(TALLOC_CTX *ctx, const char *dir,
 	if (!journal->dir)
 		return -ENOMEM;
 	err = read_boot_id(journal);
-	if (!err)
-		err = remove_spare(journal);
-	if (!err)
-		err = journal_look(journal);
+	if (err)
+		return err;
+	remove_spare(journal);
+	err = journal_look(journal);
 	if (!err)
 		err = memory_look(journal);
 	if (err)

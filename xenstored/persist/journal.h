@@ -52,8 +52,8 @@ struct journal_found {
 };
 
 /*
- * Looks at DIR, which must exist. `say` is told, in one line, of what is set
- * aside and why. Negative errno: the directory cannot be used.
+ * Looks at DIR, which may be there later only. `say` is told, in one line, of
+ * what is set aside and why. -ENOMEM and the like.
  */
 int journal_new(TALLOC_CTX *ctx, const char *dir,
 		void (*say)(const char *text), struct journal **out);

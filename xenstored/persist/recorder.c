@@ -42,7 +42,8 @@ enum health { WHOLE, CRAMPED, UNNAMED, BROKEN };
 
 struct recorder {
 	struct journal *journal;
-	struct checkpoint *checkpoint;
+	struct checkpoint *checkpoint;	/* NULL: it cannot be opened */
+	const char *dir;
 	struct sessions *sessions;
 	struct domains *domains;
 	struct store *store;
@@ -248,6 +249,31 @@ static const struct conn_tap conn_tap = {
 
 /* ---- beginning and end --------------------------------------------------- */
 
+/* Without a checkpoint no file can be written: what is in the directory would
+ * not fit together. */
+static int open_checkpoint(struct recorder *r)
+{
+	int err;
+
+	if (r->checkpoint)
+		return 0;
+	err = checkpoint_open(r, r->dir, journal_boot_id(r->journal), say,
+			      &r->checkpoint);
+	if (!err)
+		journal_passed(r->journal, checkpoint_epoch(r->checkpoint));
+	return err;
+}
+
+/* An empty one. */
+static int reset_checkpoint(struct recorder *r)
+{
+	int err = checkpoint_reset(r->checkpoint);
+
+	if (err)
+		TALLOC_FREE(r->checkpoint);
+	return err;
+}
+
 int recorder_new(TALLOC_CTX *ctx, const struct recorder_options *options,
 		 struct recorder **out)
 {
@@ -256,20 +282,20 @@ int recorder_new(TALLOC_CTX *ctx, const struct recorder_options *options,
 
 	if (!r)
 		return -ENOMEM;
-	err = journal_new(r, options->dir, say, &r->journal);
-	if (!err)
-		err = checkpoint_open(r, options->dir,
-				      journal_boot_id(r->journal), say,
-				      &r->checkpoint);
+	r->dir = talloc_strdup(r, options->dir);
+	if (!r->dir)
+		return -ENOMEM;
+	err = journal_new(r, r->dir, say, &r->journal);
 	if (err)
 		return err;
-	if (options->fresh) {
+	err = open_checkpoint(r);
+	if (!err && options->fresh)
+		err = reset_checkpoint(r);
+	if (err)
+		log_error("cannot open the checkpoint in %s: %s", r->dir,
+			  strerror(-err));
+	if (options->fresh)
 		journal_discard(r->journal, options->keep);
-		err = checkpoint_reset(r->checkpoint);
-		if (err)
-			return err;
-	}
-	journal_passed(r->journal, checkpoint_epoch(r->checkpoint));
 	*out = TAKE(r);
 	return 0;
 }
@@ -277,14 +303,18 @@ int recorder_new(TALLOC_CTX *ctx, const struct recorder_options *options,
 int recorder_read(struct recorder *r, struct revival *revival,
 		  struct image *image, struct journal_found *found)
 {
-	int err = revive_checkpoint(revival, r->checkpoint);
+	uint64_t epoch = 0;
+	int err = 0;
 
+	if (r->checkpoint) {
+		epoch = checkpoint_epoch(r->checkpoint);
+		err = revive_checkpoint(revival, r->checkpoint);
+	}
 	if (err)
 		log_error("the checkpoint cannot be read: %s", strerror(-err));
 	if (err == -ENOMEM)
 		return err;
-	err = journal_replay(r->journal, checkpoint_epoch(r->checkpoint),
-			     &image_handlers, image, found);
+	err = journal_replay(r->journal, epoch, &image_handlers, image, found);
 	r->suspect = found->exec_conn;
 	r->suspect_pos = found->exec_pos;
 	r->suspect_tries = found->exec_tries;
@@ -334,16 +364,27 @@ static void set_health(struct recorder *r, enum health health, int err)
 	r->health = health;
 }
 
+static int begin_named(struct recorder *r, bool all)
+{
+	/* What was in one that is opened now is not known. */
+	const bool unknown = !r->checkpoint;
+	int err = open_checkpoint(r);
+
+	if (err)
+		return err;
+	if (all)
+		checkpoint_abort(r->checkpoint);
+	return journal_begin(r->journal, all || unknown, account, r);
+}
+
 /* The next file. With `all` the one before is not needed, nor what the
  * checkpoint is about to make of it. */
 static bool begin_file(struct recorder *r, bool all)
 {
 	int err;
 
-	if (all)
-		checkpoint_abort(r->checkpoint);
 	conn_pool_release(r->sessions->pool);
-	err = journal_begin(r->journal, all, account, r);
+	err = begin_named(r, all);
 	if (err) {
 		r->failures++;
 		if (journal_broken(r->journal) ||
@@ -471,7 +512,7 @@ static void checkpoint_failed(struct recorder *r, int err, uint64_t now)
 		return;
 	if (!begin_file(r, true) || err == -EPROTO)
 		return;
-	err = checkpoint_reset(r->checkpoint);
+	err = reset_checkpoint(r);
 	if (err)
 		log_error("cannot begin a new one: %s", strerror(-err));
 }
@@ -594,7 +635,7 @@ bool recorder_work(struct recorder *r, uint64_t now)
 	uint32_t last;
 	bool idle;
 
-	if (r->health >= UNNAMED) {
+	if (r->health >= UNNAMED || !r->checkpoint) {
 		if (now < r->retry_at)
 			return false;
 		r->retry_at = now + RETRY_MS;

@@ -30,7 +30,8 @@ struct recorder_options {
 	bool keep;		/* ... but keep the journal's files aside */
 };
 
-/* -ENOTDIR and the like: the directory cannot be used. */
+/* Where the directory cannot be used the journal is in memory, and it is tried
+ * again. -ENOMEM and the like. */
 int recorder_new(TALLOC_CTX *ctx, const struct recorder_options *options,
 		 struct recorder **out);
 
