@@ -327,7 +327,7 @@ static int server_exec(void *arg, const char *state, uint32_t asker,
 	return keeper_exec(((struct server *)arg)->link, state, note, argv);
 }
 
-void server_offer_live_update(struct server *server, bool asked_again)
+void server_offer_live_update(struct server *server, const char *ended)
 {
 	static const struct live_update_ops ops = {
 		.check = server_check,
@@ -340,7 +340,7 @@ void server_offer_live_update(struct server *server, bool asked_again)
 	live->ops = &ops;
 	live->arg = server;
 	live->rundir = server->options->rundir;
-	live->done = asked_again;
+	live->ended = ended;
 	live->argv = server->options->argv;
 	live->listener = sock_listener_fd(server->listener);
 	live->port = -1;

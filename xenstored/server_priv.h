@@ -55,7 +55,8 @@ struct who server_client(const struct server *server);
 void server_accepted(void *arg, struct transport *transport);
 void server_dropped(void *arg, struct session *session);
 void server_store_changed(void *arg, const struct changeset *set);
-/* `asked_again`: the predecessor's tool will ask whether it is done. */
-void server_offer_live_update(struct server *server, bool asked_again);
+/* `ended`: what the predecessor's tool is told, which will ask again; or NULL.
+ * Static. */
+void server_offer_live_update(struct server *server, const char *ended);
 
 #endif

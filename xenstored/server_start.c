@@ -327,7 +327,7 @@ static int server_take_back(struct server *server, struct keeper_link *link,
 	if (!err)
 		handover_amend(legacy->image,
 			       strtoul(keeper_left_note(link), NULL, 10),
-			       "The new binary failed, the old one goes on.");
+			       LIVE_UPDATE_FELL_BACK);
 	return err;
 }
 
@@ -549,6 +549,18 @@ static int server_start_loop(struct server *server)
 	return err ? server_say(err, "cannot start", NULL) : 0;
 }
 
+/* oxenstored's tool asks whether it is done; ours is served from the journal
+ * with what it has asked before, unless it was answered (see
+ * server_take_back()). */
+static const char *live_update_ended(const struct keeper_link *link,
+				     const struct legacy *legacy)
+{
+	if (legacy->dump)
+		return "OK";
+	return keeper_left(link) && !legacy->handover ? LIVE_UPDATE_FELL_BACK :
+							NULL;
+}
+
 /* The listener comes first, if there is none: a second daemon must not touch
  * anything else. */
 static int server_start_all(struct server *server, struct keeper_link *link,
@@ -580,7 +592,7 @@ static int server_start_all(struct server *server, struct keeper_link *link,
 	if (err)
 		return server_say(err, "cannot go on", NULL);
 	domains_start(server->domains);
-	server_offer_live_update(server, legacy->dump);
+	server_offer_live_update(server, live_update_ended(link, legacy));
 	fault_at(revived);
 	server_start_recorder(server, legacy);
 	/* Before it is seen that we have let go what we were given with it. */

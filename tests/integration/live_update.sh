@@ -161,7 +161,8 @@ goes_on() { # goes_on WHAT COMMAND
 	printf '#!/bin/sh\n# %s\n[ "$1" = --check-state ] && exit 0\n%s\n' \
 		"$mark" "$2" >"$bad"
 	update "$bad"
-	grep -q . "$PEER_DIR/said" && [ "$(cat "$run/pid")" != "$pid" ] &&
+	grep -q 'new binary failed' "$PEER_DIR/said" &&
+		[ "$(cat "$run/pid")" != "$pid" ] &&
 		timeout 5 xenstore-read /live/bytes >/dev/null
 	ok $? "a program that $1 when it is to take over: the old one goes on"
 	client_ends

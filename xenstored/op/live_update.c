@@ -320,11 +320,12 @@ static int begin_check(struct request *req)
 static int live_start(struct request *req, const char **arg, size_t n)
 {
 	struct live_update *live = &req->world->live;
+	const char *ended = live->ended;
 	int err;
 
-	if (live->done && live->phase == LIVE_NONE) {
-		live->done = false;
-		return reply_ok(req);
+	if (ended && live->phase == LIVE_NONE) {
+		live->ended = NULL;
+		return reply_string(req, "%s", ended);
 	}
 	if (live->owner != req->session)
 		return reply_string(req, "Not in live-update session.");

@@ -40,14 +40,17 @@ enum live_update_phase {
 
 struct session;
 
+#define LIVE_UPDATE_FELL_BACK "The new binary failed, the old one goes on."
+
 struct live_update {
 	const struct live_update_ops *ops;	/* NULL: not supported */
 	void *arg;
 	const char *rundir;
 	char *const *argv;		/* our own command line */
 	int listener, port;		/* descriptors for the successor */
-	bool done;			/* we are a successor, and the tool of
-					 * oxenstored will ask whether it is */
+	const char *ended;		/* what became of one that is over, for
+					 * whose tool asks for it again; NULL:
+					 * none is, or it was told */
 	enum live_update_phase phase;
 	const struct session *owner;	/* who named the file */
 	struct session *asker;		/* who waits for the start */
