@@ -338,7 +338,8 @@ static int server_recall(struct server *server, struct keeper_link *link,
 {
 	const struct server_options *options = server->options;
 	const bool hopeless = keeper_failures(link) >= HOPELESS;
-	const bool handover = options->live_update &&
+	/* What we have left ourselves is not for us, if there is a journal. */
+	const bool handover = options->live_update && !keeper_left(link) &&
 			      state_is_there(options, legacy);
 	const struct recorder_options recorder = {
 		.dir = options->journal,

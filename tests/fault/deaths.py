@@ -423,6 +423,23 @@ def without_a_journal(stage):
         want(guest.ask("READ", b"/a\0") == b"1", "a guest is lost")
 
 
+def updated_before(stage):
+    """one that has come by an update goes on, too, and tells who asked"""
+    for options in (), ("--journal", "off"):
+        daemon = stage.daemon(*options, dir=tempfile.mkdtemp(dir=stage.dir))
+        ts = Client(daemon.socket, PATIENCE)
+        ts.write(b"/a", b"1")
+        tool = update(daemon, os.path.join(BUILD, "xenstored"))
+        ended(tool)
+        want(tool.returncode == 0, "the update fails")
+        for i in range(2):
+            tool = update(daemon, successor(stage, "exit 1"))
+            daemon.await_said("the new program failed", i + 1)
+            want(ts.read(b"/a") == b"1", "the store is not as it was")
+            ended(tool)
+            want(tool.returncode == 3, "who asked for it is told it was done")
+
+
 def ended(tool):
     try:
         tool.wait(PATIENCE)
@@ -558,7 +575,8 @@ def no_room(stage, small):
 
 CASES = [waiting_events, above_the_limits, fresh_ring, any_port,
          no_more_descriptors, requests_of_vmms, without_a_journal,
-         stopped_successor, another_version, full_file_system]
+         updated_before, stopped_successor, another_version,
+         full_file_system]
 
 
 def run(case):
