@@ -399,8 +399,25 @@ static void call_cancelled(void *arg)
 
 /* ---- requests ---- */
 
-static int take_turn(struct xs_handle *h, struct waiter *w)
+/* The daemon's number of the request's transaction. */
+static int daemon_tx(const struct xs_handle *h, const struct request *req,
+		     unsigned int epoch, uint32_t *out)
 {
+	int err;
+
+	*out = req->tx;
+	if (!h->rejoin || !req->tx)
+		return 0;
+	err = rejoin_tx_find(h->rejoin, req->tx, epoch, out);
+	/* At its end it is like any that was interfered with. */
+	return err == ECONNRESET && req->type == XS_TRANSACTION_END ? EAGAIN :
+								      err;
+}
+
+static int take_turn(struct xs_handle *h, struct waiter *w,
+		     const struct request *req)
+{
+	uint32_t ignored;
 	time_t until = 0;
 	int err = 0;
 
@@ -412,6 +429,10 @@ static int take_turn(struct xs_handle *h, struct waiter *w)
 			break;
 		}
 		if (h->state == LINK_DOWN) {
+			/* What was begun before is not there afterwards. */
+			err = daemon_tx(h, req, h->epoch + 1, &ignored);
+			if (err)
+				break;
 			if (!until)
 				until = now_s() + REJOIN_WAIT_S;
 			if (now_s() >= until) {
@@ -474,16 +495,9 @@ static int send_request(struct xs_handle *h, struct waiter *w,
 	struct watch_request *watch;
 	int err;
 
-	if (h->rejoin && req->tx) {
-		err = rejoin_tx_find(h->rejoin, req->tx, h->epoch, &hdr.tx_id);
-		/* At its end it is like any that was interfered with. */
-		if (err == ECONNRESET && req->type == XS_TRANSACTION_END)
-			return EAGAIN;
-		if (err)
-			return err;
-	} else {
-		hdr.tx_id = req->tx;
-	}
+	err = daemon_tx(h, req, h->epoch, &hdr.tx_id);
+	if (err)
+		return err;
 	err = remember_watch(h, req, len, &watch);
 	if (err)
 		return err;
@@ -519,7 +533,7 @@ static int request(struct xs_handle *h, struct waiter *w,
 
 	if (len > max)
 		return E2BIG;
-	err = take_turn(h, w);
+	err = take_turn(h, w, req);
 	if (!err)
 		err = send_request(h, w, req, len);
 	if (!err) {

@@ -868,6 +868,42 @@ static void requests_do_not_wait_for_ever(void **state)
 	fake_stop(fake);
 }
 
+static void go_in_transactions(struct fake *fake)
+{
+	fake_accept(fake);
+	fake_expect(fake, XS_TRANSACTION_START);
+	fake_send(fake, XS_TRANSACTION_START, "1", 2);
+	fake_expect(fake, XS_TRANSACTION_START);
+	fake_send(fake, XS_TRANSACTION_START, "2", 2);
+	fake_close_door(fake);
+	fake_hang_up(fake);
+	fake_open_door(fake);	/* for fake_stop() */
+	fake_close_door(fake);
+	fake_signal(fake);
+}
+
+static void a_lost_transaction_waits_for_nothing(void **state)
+{
+	struct fake *fake = fake_start(go_in_transactions);
+	struct xs_handle *h = open_handle(XS_OPEN_RECONNECT);
+	int64_t start = now_ms();
+	xs_transaction_t a, b;
+
+	(void)state;
+	a = xs_transaction_start(h);
+	b = xs_transaction_start(h);
+	fake_wait(fake);
+	assert_fails(xs_mkdir(h, a, "/a"), ECONNRESET);
+	assert_fails(xs_mkdir(h, a, "/a"), ECONNRESET);
+	assert_fails(xs_mkdir(h, b + 1, "/a"), ENOENT);
+	assert_fails(xs_transaction_end(h, a, false), EAGAIN);
+	assert_fails(xs_transaction_end(h, a, false), ENOENT);
+	assert_true(xs_transaction_end(h, b, true));
+	assert_in_range(now_ms() - start, 0, 8000);
+	xs_close(h);
+	fake_stop(fake);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -887,6 +923,7 @@ int main(void)
 		cmocka_unit_test(noise_is_survived),
 		cmocka_unit_test(a_handle_can_reconnect_by_itself),
 		cmocka_unit_test(those_who_wait_stay_while_it_reconnects),
+		cmocka_unit_test(a_lost_transaction_waits_for_nothing),
 		cmocka_unit_test(requests_do_not_wait_for_ever),
 	};
 
