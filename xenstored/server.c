@@ -382,7 +382,7 @@ static int server_leave(struct server *server)
 	for (size_t i = 0; i < n; i++)
 		fcntl(fds[i], F_SETFD, 0);
 	if (server->recorder)
-		recorder_leave(server->recorder);
+		recorder_leave(server->recorder, !server->world.live.ours);
 	if (server->port)
 		server->port->ops->retire(server->port);
 	return KEEPER_EXEC;

@@ -347,6 +347,7 @@ static int server_recall(struct server *server, struct keeper_link *link,
 			 (options->fresh && !options->live_update &&
 			  keeper_starts(link) == 1),
 		.keep = hopeless,
+		.ours = handover || keeper_starts(link) > 1,
 	};
 	int err;
 

@@ -440,6 +440,38 @@ def updated_before(stage):
             want(tool.returncode == 3, "who asked for it is told it was done")
 
 
+def foreign_since(stage):
+    """what another daemon has gone on from is old, and not used any more"""
+    daemon = stage.daemon()
+    ts = Client(daemon.socket, PATIENCE)
+    ts.write(b"/a", b"1")
+    nothing = os.path.join(stage.dir, "nothing")
+    with open(nothing, "w") as f:
+        f.write("#!/no/such/program\n")
+    os.chmod(nothing, 0o755)
+    ended(update(daemon, nothing))
+    want(ts.read(b"/a") == b"1", "what nobody has gone on from is lost")
+    taken = os.path.join(stage.dir, "taken")
+    update(daemon, successor(stage, f"mv {stage.dir}/state_dump {taken}\n"
+                             "exec sleep 100", ours=False))
+    end = time.monotonic() + PATIENCE
+    while not os.path.exists(taken):
+        want(time.monotonic() < end, "it does not begin")
+        time.sleep(.01)
+    os.unlink(taken)
+    time.sleep(.1)
+    for pid in daemon.processes():
+        os.kill(pid, signal.SIGKILL)
+    daemon.session = None
+    daemon = stage.daemon()
+    want(daemon.said("another daemon has gone on") == 1, "it does not tell")
+    ts = Client(daemon.socket, PATIENCE)
+    want(b"a" not in ts.directory(b"/"), "it has what is old")
+    ts.write(b"/a", b"2")
+    daemon.kill_worker()
+    want(ts.read(b"/a") == b"2", "what is new is lost")
+
+
 def ended(tool):
     try:
         tool.wait(PATIENCE)
@@ -576,7 +608,7 @@ def no_room(stage, small):
 CASES = [waiting_events, above_the_limits, fresh_ring, any_port,
          no_more_descriptors, requests_of_vmms, without_a_journal,
          updated_before, stopped_successor, another_version,
-         full_file_system]
+         foreign_since, full_file_system]
 
 
 def run(case):

@@ -257,6 +257,21 @@ int journal_new(TALLOC_CTX *ctx, const char *dir,
 	return 0;
 }
 
+void journal_leave(struct journal *journal)
+{
+	struct segment *segment;
+
+	list_for_each(segment, &journal->segments, in_journal)
+		segment->header->left = 1;
+}
+
+bool journal_is_left(const struct journal *journal)
+{
+	const struct segment *last = last_segment(journal);
+
+	return last && last->header->left;
+}
+
 void journal_discard(struct journal *journal, bool keep)
 {
 	struct segment *segment, *next;

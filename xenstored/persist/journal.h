@@ -62,6 +62,11 @@ int journal_new(TALLOC_CTX *ctx, const char *dir,
  * start would take it for something old. */
 void journal_passed(struct journal *journal, uint64_t epoch);
 
+/* Another daemon goes on from here, and will not write to it: it is old then,
+ * unless something of ours is begun behind it. */
+void journal_leave(struct journal *journal);
+bool journal_is_left(const struct journal *journal);
+
 /* A start from nothing: removes all files, or sets them aside. */
 void journal_discard(struct journal *journal, bool keep);
 

@@ -278,6 +278,7 @@ int recorder_new(TALLOC_CTX *ctx, const struct recorder_options *options,
 		 struct recorder **out)
 {
 	scoped_talloc struct recorder *r = talloc_zero(ctx, struct recorder);
+	bool fresh = options->fresh, keep = options->keep;
 	int err;
 
 	if (!r)
@@ -288,14 +289,19 @@ int recorder_new(TALLOC_CTX *ctx, const struct recorder_options *options,
 	err = journal_new(r, r->dir, say, &r->journal);
 	if (err)
 		return err;
+	if (journal_is_left(r->journal) && !options->ours && !fresh) {
+		log_warn("the journal in %s is not used: another daemon has "
+			 "gone on from there", r->dir);
+		fresh = keep = true;
+	}
 	err = open_checkpoint(r);
-	if (!err && options->fresh)
+	if (!err && fresh)
 		err = reset_checkpoint(r);
 	if (err)
 		log_error("cannot open the checkpoint in %s: %s", r->dir,
 			  strerror(-err));
-	if (options->fresh)
-		journal_discard(r->journal, options->keep);
+	if (fresh)
+		journal_discard(r->journal, keep);
 	*out = TAKE(r);
 	return 0;
 }
@@ -433,9 +439,11 @@ void recorder_stop(struct recorder *r)
 	r->sessions = NULL;
 }
 
-void recorder_leave(struct recorder *r)
+void recorder_leave(struct recorder *r, bool foreign)
 {
 	recorder_stop(r);
+	if (foreign)
+		journal_leave(r->journal);
 	TALLOC_FREE(r->checkpoint);
 }
 

@@ -28,6 +28,7 @@ struct recorder_options {
 	const char *dir;	/* for journal and checkpoint */
 	bool fresh;		/* forget what is there, ... */
 	bool keep;		/* ... but keep the journal's files aside */
+	bool ours;		/* nobody else can have gone on from there */
 };
 
 /* Where the directory cannot be used the journal is in memory, and it is tried
@@ -52,8 +53,9 @@ void recorder_start(struct recorder *recorder, struct sessions *sessions,
 /* Before the objects are freed. */
 void recorder_stop(struct recorder *recorder);
 /* Nothing is recorded any more, and a successor may open the files: the locks
- * on the database would outlive us, with whoever has our descriptors. */
-void recorder_leave(struct recorder *recorder);
+ * on the database would outlive us, with whoever has our descriptors.
+ * `foreign`: it will not read them, and they are old when it has begun. */
+void recorder_leave(struct recorder *recorder, bool foreign);
 
 /* A request is about to be executed, the one that the session's connection
  * gave out last. False: it has been the death of us, and is not to be. */

@@ -44,7 +44,7 @@ struct segment_header {
 	uint64_t written;	/* end of the last INPUT that counts */
 	uint32_t stale;		/* J3 of the journal */
 	uint32_t call, exec_tries;
-	uint32_t spare;
+	uint32_t left;		/* another daemon goes on from here */
 	uint64_t call_conn, call_at;	/* at: written, when it was begun */
 	uint64_t exec_conn;
 	uint64_t exec_pos;
