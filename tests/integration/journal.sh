@@ -171,6 +171,29 @@ done
 rm -f "$dir"/run/*.bad
 
 start -R
+for i in {1..300}; do echo "/t/$i $i"; done | xargs xenstore-write
+stop
+start
+for i in {1..100}; do
+	[ "$(stat -c %s "$dir/run/state.db")" -gt 16384 ] && break
+	sleep 0.1
+done
+stop
+head -c 100k /dev/urandom | dd of="$dir/run/state.db" bs=4096 seek=1 \
+	conv=notrunc 2>/dev/null
+start
+grep -q 'state.db is not used: it is damaged' "$dir/log" &&
+	[ -e "$dir/run/state.db.bad" ] && timeout 5 xenstore-write /t/more 1 &&
+	timeout 5 xenstore-exists /tool/xenstored
+ok $? "a damaged checkpoint: it says so, keeps it aside, and goes on"
+stop
+start
+[ "$(timeout 5 xenstore-read /t/more)" = 1 ] && ! grep -q checkpoint "$dir/log"
+ok $? "... with another one"
+stop
+rm -f "$dir"/run/*.bad
+
+start -R
 for i in 1 2 3 4 5 6; do xenstore-write "/cut$i" "before-the-$i"; done
 [ "$(stat -c %a "$dir"/run/journal.[0-9] "$dir"/run/state.db* | sort -u)" = 600 ]
 ok $? "nobody else may read the files"

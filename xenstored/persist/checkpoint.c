@@ -220,17 +220,41 @@ static int make_tables(struct checkpoint *cp)
 	return err;
 }
 
+static int count_tables(struct checkpoint *cp, int *n)
+{
+	sqlite3_stmt *st;
+	int rc;
+
+	rc = sqlite3_prepare_v2(cp->db, "SELECT count(*) FROM sqlite_master",
+				-1, &st, NULL);
+	if (rc)
+		return checkpoint_error(rc);
+	rc = sqlite3_step(st);
+	*n = sqlite3_column_int(st, 0);
+	sqlite3_finalize(st);
+	return checkpoint_error(rc);
+}
+
+/* It can be read, but has not what it should have. */
+static int damage(int err)
+{
+	return err == -EIO ? -EUCLEAN : err;
+}
+
 /* -EUCLEAN with *why: it is not to be used. ENOENT: it is empty. */
 static int look_at(struct checkpoint *cp, const char **why)
 {
 	char text[64];
-	int err;
+	int err, n = 0;
 
-	err = checkpoint_run(cp, "SELECT count(*) FROM sqlite_master");
+	err = count_tables(cp, &n);
 	if (err)
 		return err;
-	if (get_meta(cp, "schema", text, sizeof(text)))
+	if (!n)
 		return ENOENT;
+	err = get_meta(cp, "schema", text, sizeof(text));
+	if (err)
+		return damage(err);
 	if (atoi(text) != SCHEMA) {
 		*why = "it has another version";
 		return -EUCLEAN;
@@ -246,7 +270,7 @@ static int look_at(struct checkpoint *cp, const char **why)
 	if (!err)
 		err = get_meta(cp, "counter", text, sizeof(text));
 	cp->counter = strtoll(text, NULL, 10);
-	return err ? err : prepare_all(cp);
+	return damage(err ? err : prepare_all(cp));
 }
 
 static void with_suffix(const struct checkpoint *cp, const char *suffix,
@@ -321,13 +345,17 @@ int checkpoint_open(TALLOC_CTX *ctx, const char *dir, const char *boot_id,
 	return 0;
 }
 
-int checkpoint_reset(struct checkpoint *cp)
+int checkpoint_reset(struct checkpoint *cp, const char *why)
 {
 	int err;
 
 	checkpoint_abort(cp);
-	close_db(cp);
-	remove_files(cp);
+	if (why) {
+		set_aside(cp, why);
+	} else {
+		close_db(cp);
+		remove_files(cp);
+	}
 	cp->epoch = 0;
 	cp->counter = 0;
 	err = open_db(cp);

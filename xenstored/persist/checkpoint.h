@@ -50,8 +50,9 @@ typedef int checkpoint_node_fn(void *arg, const struct checkpoint_node *node);
 int checkpoint_load(struct checkpoint *checkpoint, checkpoint_node_fn *fn,
 		    void *arg);
 
-/* Starts over with an empty database; the old one is removed. */
-int checkpoint_reset(struct checkpoint *checkpoint);
+/* Starts over with an empty database; the old one is removed, or set aside if
+ * there is a reason to say. */
+int checkpoint_reset(struct checkpoint *checkpoint, const char *why);
 
 /* A retired journal file. */
 struct checkpoint_file {

@@ -264,10 +264,10 @@ static int open_checkpoint(struct recorder *r)
 	return err;
 }
 
-/* An empty one. */
-static int reset_checkpoint(struct recorder *r)
+/* An empty one; `why`: see checkpoint_reset(). */
+static int reset_checkpoint(struct recorder *r, const char *why)
 {
-	int err = checkpoint_reset(r->checkpoint);
+	int err = checkpoint_reset(r->checkpoint, why);
 
 	if (err)
 		TALLOC_FREE(r->checkpoint);
@@ -278,7 +278,8 @@ int recorder_new(TALLOC_CTX *ctx, const struct recorder_options *options,
 		 struct recorder **out)
 {
 	scoped_talloc struct recorder *r = talloc_zero(ctx, struct recorder);
-	bool fresh = options->fresh, keep = options->keep;
+	const char *why = options->keep ? "who read it has died" : NULL;
+	bool fresh = options->fresh;
 	int err;
 
 	if (!r)
@@ -290,18 +291,18 @@ int recorder_new(TALLOC_CTX *ctx, const struct recorder_options *options,
 	if (err)
 		return err;
 	if (journal_is_left(r->journal) && !options->ours && !fresh) {
-		log_warn("the journal in %s is not used: another daemon has "
-			 "gone on from there", r->dir);
-		fresh = keep = true;
+		why = "another daemon has gone on from there";
+		log_warn("the journal in %s is not used: %s", r->dir, why);
+		fresh = true;
 	}
 	err = open_checkpoint(r);
 	if (!err && fresh)
-		err = reset_checkpoint(r);
+		err = reset_checkpoint(r, why);
 	if (err)
 		log_error("cannot open the checkpoint in %s: %s", r->dir,
 			  strerror(-err));
 	if (fresh)
-		journal_discard(r->journal, keep);
+		journal_discard(r->journal, why);
 	*out = TAKE(r);
 	return 0;
 }
@@ -310,17 +311,22 @@ int recorder_read(struct recorder *r, struct revival *revival,
 		  struct image *image, struct journal_found *found)
 {
 	uint64_t epoch = 0;
+	bool damaged;
 	int err = 0;
 
 	if (r->checkpoint) {
 		epoch = checkpoint_epoch(r->checkpoint);
 		err = revive_checkpoint(revival, r->checkpoint);
 	}
-	if (err)
-		log_error("the checkpoint cannot be read: %s", strerror(-err));
 	if (err == -ENOMEM)
 		return err;
+	damaged = err;
+	if (damaged) {
+		log_error("the checkpoint cannot be read: %s", strerror(-err));
+		reset_checkpoint(r, "it is damaged");
+	}
 	err = journal_replay(r->journal, epoch, &image_handlers, image, found);
+	found->damaged |= damaged;
 	r->suspect = found->exec_conn;
 	r->suspect_pos = found->exec_pos;
 	r->suspect_tries = found->exec_tries;
@@ -520,7 +526,7 @@ static void checkpoint_failed(struct recorder *r, int err, uint64_t now)
 		return;
 	if (!begin_file(r, true) || err == -EPROTO)
 		return;
-	err = reset_checkpoint(r);
+	err = reset_checkpoint(r, "it is damaged");
 	if (err)
 		log_error("cannot begin a new one: %s", strerror(-err));
 }
