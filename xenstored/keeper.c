@@ -325,9 +325,13 @@ static bool worker_ended(struct keeper *k, int *status)
 		*status = 1;
 		return false;
 	}
-	keeper_say(k, "worker %u ended with %s %d, another one is started",
-		   s->starts, how < 0 ? "signal" : "status",
-		   how < 0 ? -how : how);
+	if (how)
+		keeper_say(k, "worker %u ended with %s %d, another one is "
+			      "started", s->starts, how < 0 ? "signal" :
+			      "status", how < 0 ? -how : how);
+	else	/* a former keeper's child */
+		keeper_say(k, "worker %u ended, another one is started",
+			   s->starts);
 	return true;
 }
 

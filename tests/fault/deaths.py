@@ -360,6 +360,18 @@ def any_port(stage):
         want(ts.call("IS_DOMAIN_INTRODUCED", b"1\0") == b"T\0", "it is gone")
 
 
+def after_a_keeper(stage):
+    """who died after his keeper is not said to have ended well"""
+    daemon = stage.daemon()
+    ts = Client(daemon.socket, PATIENCE)
+    os.kill(daemon.keeper(), signal.SIGKILL)
+    daemon.await_said("replaces it")
+    daemon.kill_worker()
+    want(ts.directory(b"/"), "nobody serves")
+    want(daemon.said("worker 1 ended, another one is started") == 1,
+         "it says something else")
+
+
 def no_more_descriptors(stage):
     """a death costs nothing also where no more can be opened"""
     daemon = stage.daemon(files=60)
@@ -606,9 +618,9 @@ def no_room(stage, small):
 
 
 CASES = [waiting_events, above_the_limits, fresh_ring, any_port,
-         no_more_descriptors, requests_of_vmms, without_a_journal,
-         updated_before, stopped_successor, another_version,
-         foreign_since, full_file_system]
+         after_a_keeper, no_more_descriptors, requests_of_vmms,
+         without_a_journal, updated_before, stopped_successor,
+         another_version, foreign_since, full_file_system]
 
 
 def run(case):
