@@ -296,8 +296,14 @@ if mount --bind "$dir/run" "$dir/run" 2>/dev/null; then
 	grep -q 'Read-only file system' "$dir/log" &&
 		! grep -q '^written' <<<"$($control journal)"
 	ok $? "the log and CONTROL journal tell it"
-	umount "$dir/run"
+	tree >"$dir/before"
+	kill -9 "$(serving)"
+	sleep 0.2
+	tree | cmp -s - "$dir/before"
+	ok $? "... and the death of who serves them costs nothing"
+	mount -o remount,bind,rw "$dir/run"
 	heals "writable again it heals"
+	umount "$dir/run"
 else
 	skip "cannot mount" "a read-only file system"
 fi

@@ -48,7 +48,7 @@ static struct checkpoint *open_checkpoint(const char *boot)
 	struct checkpoint *cp;
 
 	said[0] = 0;
-	assert_int_equal(checkpoint_open(NULL, dir, boot, say, &cp), 0);
+	assert_int_equal(checkpoint_open(NULL, dir, boot, false, say, &cp), 0);
 	return cp;
 }
 
@@ -726,7 +726,8 @@ static void the_directory_may_be_reached_by_a_link(void **state)
 	(void)state;
 	snprintf(link, sizeof(link), "%s.link", dir);
 	assert_int_equal(symlink(dir, link), 0);
-	assert_int_equal(checkpoint_open(NULL, link, "boot", say, &cp), 0);
+	assert_int_equal(checkpoint_open(NULL, link, "boot", false, say, &cp),
+			 0);
 	talloc_free(cp);
 	unlink(link);
 }

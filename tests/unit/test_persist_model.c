@@ -724,8 +724,8 @@ static void read_back(TALLOC_CTX *ctx, struct state *s)
 	memset(s, 0, sizeof(*s));
 	assert_int_equal(journal_new(ctx, dir, say, &s->journal), 0);
 	assert_int_equal(checkpoint_open(ctx, dir,
-					 journal_boot_id(s->journal), say,
-					 &s->checkpoint), 0);
+					 journal_boot_id(s->journal), false,
+					 say, &s->checkpoint), 0);
 	assert_int_equal(checkpoint_load(s->checkpoint, got_row, &loading), 0);
 	assert_int_equal(image_new(ctx, &node_handlers, &s->nodes,
 				   &s->image), 0);

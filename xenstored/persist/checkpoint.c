@@ -181,10 +181,14 @@ static int prepare_all(struct checkpoint *cp)
  */
 static int open_db(struct checkpoint *cp)
 {
-	/* SQLite would let everybody read it. */
-	int rc, fd = open(cp->path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC,
-			  0600);
+	int rc, fd;
 
+	if (cp->read_only)
+		return checkpoint_error(sqlite3_open_v2(cp->path, &cp->db,
+			SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX |
+			SQLITE_OPEN_NOFOLLOW, NULL));
+	/* SQLite would let everybody read it. */
+	fd = open(cp->path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return -errno;
 	close(fd);
@@ -302,7 +306,8 @@ static void set_aside(struct checkpoint *cp, const char *why)
 }
 
 int checkpoint_open(TALLOC_CTX *ctx, const char *dir, const char *boot_id,
-		    void (*say)(const char *text), struct checkpoint **out)
+		    bool read_only, void (*say)(const char *text),
+		    struct checkpoint **out)
 {
 	scoped_talloc struct checkpoint *cp =
 		talloc_zero(ctx, struct checkpoint);
@@ -313,6 +318,7 @@ int checkpoint_open(TALLOC_CTX *ctx, const char *dir, const char *boot_id,
 	if (!cp)
 		return -ENOMEM;
 	cp->say = say;
+	cp->read_only = read_only;
 	/* The directory may be reached by a link, as /var/run is one; SQLite
 	 * would refuse all links, not only the file's. */
 	if (!realpath(dir, real))
@@ -328,6 +334,8 @@ int checkpoint_open(TALLOC_CTX *ctx, const char *dir, const char *boot_id,
 	err = open_db(cp);
 	if (!err)
 		err = look_at(cp, &why);
+	if (err && read_only)
+		return -EROFS;
 	if (err == -EUCLEAN) {
 		set_aside(cp, why);
 		err = open_db(cp);

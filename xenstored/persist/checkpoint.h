@@ -30,9 +30,11 @@
 
 struct checkpoint;
 
-/* Opens or makes DIR/state.db. Negative errno: it cannot be made. */
+/* Opens or makes DIR/state.db. Negative errno: it cannot be made. With
+ * `read_only` it must be there, and can only be read. */
 int checkpoint_open(TALLOC_CTX *ctx, const char *dir, const char *boot_id,
-		    void (*say)(const char *text), struct checkpoint **out);
+		    bool read_only, void (*say)(const char *text),
+		    struct checkpoint **out);
 
 /* The journal file it includes; 0: it is empty. */
 uint64_t checkpoint_epoch(const struct checkpoint *checkpoint);

@@ -43,6 +43,7 @@ enum checkpoint_phase {
 
 struct checkpoint {
 	char *path;
+	bool read_only;
 	const char *boot_id;
 	void (*say)(const char *text);
 	sqlite3 *db;

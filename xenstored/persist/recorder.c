@@ -43,6 +43,7 @@ enum health { WHOLE, CRAMPED, UNNAMED, BROKEN };
 struct recorder {
 	struct journal *journal;
 	struct checkpoint *checkpoint;	/* NULL: it cannot be opened */
+	struct checkpoint *old;		/* in its place, only to be read */
 	const char *dir;
 	struct sessions *sessions;
 	struct domains *domains;
@@ -257,8 +258,8 @@ static int open_checkpoint(struct recorder *r)
 
 	if (r->checkpoint)
 		return 0;
-	err = checkpoint_open(r, r->dir, journal_boot_id(r->journal), say,
-			      &r->checkpoint);
+	err = checkpoint_open(r, r->dir, journal_boot_id(r->journal), false,
+			      say, &r->checkpoint);
 	if (!err)
 		journal_passed(r->journal, checkpoint_epoch(r->checkpoint));
 	return err;
@@ -296,6 +297,9 @@ int recorder_new(TALLOC_CTX *ctx, const struct recorder_options *options,
 		fresh = true;
 	}
 	err = open_checkpoint(r);
+	if (err == -EROFS && !fresh)
+		checkpoint_open(r, r->dir, journal_boot_id(r->journal), true,
+				say, &r->old);
 	if (!err && fresh)
 		err = reset_checkpoint(r, why);
 	if (err)
@@ -310,21 +314,23 @@ int recorder_new(TALLOC_CTX *ctx, const struct recorder_options *options,
 int recorder_read(struct recorder *r, struct revival *revival,
 		  struct image *image, struct journal_found *found)
 {
+	struct checkpoint *from = r->checkpoint ? r->checkpoint : r->old;
 	uint64_t epoch = 0;
 	bool damaged;
 	int err = 0;
 
-	if (r->checkpoint) {
-		epoch = checkpoint_epoch(r->checkpoint);
-		err = revive_checkpoint(revival, r->checkpoint);
+	if (from) {
+		epoch = checkpoint_epoch(from);
+		err = revive_checkpoint(revival, from);
 	}
+	TALLOC_FREE(r->old);
 	if (err == -ENOMEM)
 		return err;
 	damaged = err;
-	if (damaged) {
+	if (damaged)
 		log_error("the checkpoint cannot be read: %s", strerror(-err));
+	if (damaged && r->checkpoint)
 		reset_checkpoint(r, "it is damaged");
-	}
 	err = journal_replay(r->journal, epoch, &image_handlers, image, found);
 	found->damaged |= damaged;
 	r->suspect = found->exec_conn;

@@ -30,13 +30,13 @@ static int segment_free(struct segment *segment)
  * All the file may ever be is mapped at once: behind its end there is nothing
  * to be touched, until it has grown.
  */
-static int segment_map(struct segment *segment, size_t size)
+static int segment_map(struct segment *segment, size_t size, int flags)
 {
 	void *place = segment->header;
 
 	if (!place) {
 		place = mmap(NULL, SIZE_MAX_MAPPED, PROT_READ | PROT_WRITE,
-			     MAP_SHARED, segment->fd, 0);
+			     flags, segment->fd, 0);
 		if (place == MAP_FAILED)
 			return -errno;
 		segment->header = place;
@@ -65,7 +65,7 @@ static int segment_more(struct records *records, size_t need)
 		return -EFBIG;
 	err = posix_fallocate(segment->fd, segment->size,
 			      size - segment->size);
-	return err ? -err : segment_map(segment, size);
+	return err ? -err : segment_map(segment, size, MAP_SHARED);
 }
 
 int segment_new(TALLOC_CTX *ctx, uint64_t epoch, struct segment **out)
@@ -127,10 +127,15 @@ static const char *header_fault(const struct segment_header *header,
 int segment_open(struct segment *segment, const char *path,
 		 const char *boot_id, const char **why)
 {
+	int err, flags = MAP_SHARED;
 	struct stat st;
-	int err;
 
 	segment->fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+	if (segment->fd < 0 && errno == EROFS) {
+		/* To be read, that is all that a predecessor's is for. */
+		segment->fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+		flags = MAP_PRIVATE | MAP_NORESERVE;
+	}
 	if (segment->fd < 0 || fstat(segment->fd, &st))
 		return -errno;
 	if (!S_ISREG(st.st_mode) || st.st_size <= HEADER_SIZE ||
@@ -138,7 +143,7 @@ int segment_open(struct segment *segment, const char *path,
 		*why = "it is cut off";
 		return -EPROTO;
 	}
-	err = segment_map(segment, st.st_size);
+	err = segment_map(segment, st.st_size, flags);
 	if (err)
 		return err;
 	*why = header_fault(segment->header, segment->epoch, boot_id);
@@ -157,7 +162,7 @@ int segment_inherit(struct segment *segment, int fd, const char *boot_id)
 		return -errno;
 	if (st.st_size <= HEADER_SIZE || (size_t)st.st_size > SIZE_MAX_MAPPED)
 		return -EPROTO;
-	err = segment_map(segment, st.st_size);
+	err = segment_map(segment, st.st_size, MAP_SHARED);
 	if (err)
 		return err;
 	segment->epoch = segment->header->epoch;
