@@ -834,14 +834,19 @@ static void those_who_wait_stay_while_it_reconnects(void **state)
 	fake_stop(fake);
 }
 
-static void go_for_good(struct fake *fake)
+static void leave(struct fake *fake)
 {
-	fake_accept(fake);
 	fake_close_door(fake);
 	fake_hang_up(fake);
 	fake_open_door(fake);	/* for fake_stop() */
 	fake_close_door(fake);
 	fake_signal(fake);
+}
+
+static void go_for_good(struct fake *fake)
+{
+	fake_accept(fake);
+	leave(fake);
 }
 
 static void requests_do_not_wait_for_ever(void **state)
@@ -875,11 +880,7 @@ static void go_in_transactions(struct fake *fake)
 	fake_send(fake, XS_TRANSACTION_START, "1", 2);
 	fake_expect(fake, XS_TRANSACTION_START);
 	fake_send(fake, XS_TRANSACTION_START, "2", 2);
-	fake_close_door(fake);
-	fake_hang_up(fake);
-	fake_open_door(fake);	/* for fake_stop() */
-	fake_close_door(fake);
-	fake_signal(fake);
+	leave(fake);
 }
 
 static void a_lost_transaction_waits_for_nothing(void **state)

@@ -538,10 +538,17 @@ static void leave_to(const char *what)
 	give(ORDER_RETURN, "", "");
 }
 
+static void forget_successor(void)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), "%s/next", dir);
+	unlink(path);
+}
+
 static void a_successor_that_dies_is_followed_by_the_old_program(void **state)
 {
 	pid_t keeper = start(MODE_SERVE, 0), w = next_worker(0), next;
-	char path[128];
 
 	(void)state;
 	leave_to("#!/bin/sh\nkill -11 $$\n");
@@ -555,22 +562,19 @@ static void a_successor_that_dies_is_followed_by_the_old_program(void **state)
 	eventually((next = in_pid_file()) && next != keeper);
 	kill(next, SIGTERM);
 	eventually(access(pid_path, F_OK) == -1);
-	snprintf(path, sizeof(path), "%s/next", dir);
-	unlink(path);
+	forget_successor();
 }
 
 static void a_successor_that_took_over_is_on_its_own(void **state)
 {
 	pid_t keeper = start(MODE_SERVE, 0), w = next_worker(0);
-	char path[128];
 
 	(void)state;
 	leave_to("#!/bin/sh\nrm $1\nsleep 0.2\nexit 5\n");
 	assert_int_equal(ended(keeper), 5);
 	nap(100000);
 	assert_int_equal(toy->worker, w);
-	snprintf(path, sizeof(path), "%s/next", dir);
-	unlink(path);
+	forget_successor();
 	unlink(pid_path);
 }
 
@@ -579,7 +583,6 @@ static void a_state_that_was_taken_is_not_the_next_one_of_its_name(
 	void **state)
 {
 	pid_t keeper = start(MODE_SERVE, 0), w = next_worker(0);
-	char path[128];
 
 	(void)state;
 	leave_to("#!/bin/sh\nmv $1 $1.old; : >$1; rm $1.old\nexit 5\n");
@@ -587,8 +590,7 @@ static void a_state_that_was_taken_is_not_the_next_one_of_its_name(
 	nap(100000);
 	assert_int_equal(toy->worker, w);
 	assert_int_equal(unlink(toy->state), 0);
-	snprintf(path, sizeof(path), "%s/next", dir);
-	unlink(path);
+	forget_successor();
 	unlink(pid_path);
 }
 
